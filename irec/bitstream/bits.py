@@ -1,0 +1,197 @@
+"""Bits in, bits out: fixed-width fields, packed arrays, Rice codes; most significant bit first."""
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
+
+#: Unary prefixes end here: a longer one would let a damaged field run through the whole file.
+RICE_ESCAPE = 12
+MAX_FIELD_BITS = 62
+MAX_RICE_PARAMETER = 40
+
+
+class BitWriter:
+    """Collects bits and packs them into bytes once, at the end."""
+
+    def __init__(self) -> None:
+        """Starts without bits."""
+        self._pieces: list[UInt8[np.ndarray, " n"]] = []
+        self._n_bits = 0
+
+    @property
+    def n_bits(self) -> int:
+        """Bits written so far."""
+        return self._n_bits
+
+    def write(self, value: int, width: int) -> None:
+        """Writes one unsigned number.
+
+        Args:
+            value: 0 <= value < 2**width.
+            width: Bits, 0 to 62.
+
+        Raises:
+            InvalidParameterError: The value does not fit.
+        """
+        self.write_array(np.array([value], dtype=np.int64), width)
+
+    def write_array(self, values: Integer[np.ndarray, " n"], width: int) -> None:
+        """Writes numbers of one width, back to back: ``n * width`` bits.
+
+        Args:
+            values: Shape [n], each 0 <= value < 2**width.
+            width: Bits per value, 0 to 62.
+
+        Raises:
+            InvalidParameterError: The width is out of range or a value does not fit.
+        """
+        _check_width(width)
+        if values.size and (values.min() < 0 or int(values.max()) >> width):
+            raise InvalidParameterError(
+                f"values from {values.min()} to {values.max()} do not fit {width} bits"
+            )
+        # One column at a time: a broadcast [n, width] shift would need 64 bits per bit.
+        columns = np.empty((values.size, width), dtype=np.uint8)
+        for column in range(width):
+            columns[:, column] = (values >> (width - 1 - column)) & 1
+        self._pieces.append(columns.reshape(-1))
+        self._n_bits += columns.size
+
+    def write_rice(self, value: int, parameter: int) -> None:
+        """Writes a Rice code: the quotient by 2**parameter in unary, then the remainder.
+
+        From a quotient of ``RICE_ESCAPE`` on the excess follows as an Elias gamma code instead, so
+        that the length grows with the logarithm of the value.
+
+        Args:
+            value: 0 <= value < 2**61.
+            parameter: 0 to 40; best near log2 of the usual value.
+
+        Raises:
+            InvalidParameterError: The value is negative or too large.
+        """
+        _check_rice_parameter(parameter)
+        if not 0 <= value < 1 << (MAX_FIELD_BITS - 1):
+            raise InvalidParameterError(f"{value} is out of the range of a Rice code")
+        quotient = value >> parameter
+        if quotient < RICE_ESCAPE:
+            self.write((1 << (quotient + 1)) - 2, quotient + 1)
+            self.write(value & ((1 << parameter) - 1), parameter)
+            return
+        excess = value - (RICE_ESCAPE << parameter) + 1
+        self.write((1 << RICE_ESCAPE) - 1, RICE_ESCAPE)
+        self.write(0, excess.bit_length() - 1)
+        self.write(excess, excess.bit_length())
+
+    def to_bytes(self) -> bytes:
+        """Everything written, padded with zero bits to whole bytes."""
+        return np.packbits(np.concatenate([*self._pieces, np.empty(0, np.uint8)])).tobytes()
+
+
+class BitReader:
+    """Reads what a ``BitWriter`` wrote; checks every length against what is left before it acts."""
+
+    def __init__(self, data: bytes) -> None:
+        """Starts at the first bit of ``data``."""
+        self._bytes = np.frombuffer(data, dtype=np.uint8)
+        self._position = 0
+
+    @property
+    def position(self) -> int:
+        """Bits read so far."""
+        return self._position
+
+    @property
+    def bits_left(self) -> int:
+        """Bits not yet read."""
+        return 8 * self._bytes.size - self._position
+
+    def read(self, width: int) -> int:
+        """Reads one unsigned number.
+
+        Args:
+            width: Bits, 0 to 62.
+
+        Raises:
+            TruncatedFileError: Fewer bits are left.
+        """
+        return int(self.read_array(1, width)[0])
+
+    def read_array(self, count: int, width: int) -> Integer[np.ndarray, " n"]:
+        """Reads ``count`` numbers of one width, as int64 of shape [count].
+
+        Args:
+            count: How many; a width of 0 gives zeros and takes no bits.
+            width: Bits per value, 0 to 62.
+
+        Raises:
+            TruncatedFileError: Fewer bits are left; nothing has been allocated then.
+        """
+        _check_width(width)
+        bits = self._take(count * width).reshape(count, width)
+        values = np.zeros(count, dtype=np.int64)
+        for column in range(width):
+            values <<= 1
+            values |= bits[:, column]
+        return values
+
+    def read_rice(self, parameter: int) -> int:
+        """Reads a Rice code.
+
+        Args:
+            parameter: The one that it was written with.
+
+        Raises:
+            TruncatedFileError: The bits end inside the code.
+            CorruptFileError: The escaped value is longer than a writer makes it.
+        """
+        _check_rice_parameter(parameter)
+        quotient = self._count_run(1, RICE_ESCAPE)
+        if quotient < RICE_ESCAPE:
+            return (quotient << parameter) | self.read(parameter)
+        length = self._count_run(0, MAX_FIELD_BITS)
+        if length >= MAX_FIELD_BITS:
+            raise CorruptFileError("a number in the file is longer than any that irec writes")
+        return (RICE_ESCAPE << parameter) + ((1 << length) | self.read(length)) - 1
+
+    def align(self) -> int:
+        """Skips to the next whole byte and returns the number of bits skipped, 0 to 7.
+
+        Raises:
+            CorruptFileError: A skipped bit is not zero, as a writer leaves it.
+        """
+        skipped = -self._position % 8
+        if self.read(skipped):
+            raise CorruptFileError("the padding bits are not zero")
+        return skipped
+
+    def _count_run(self, bit: int, limit: int) -> int:
+        """Counts equal bits up to ``limit``; the bit that ends a shorter run is read too."""
+        for length in range(limit):
+            if self.read(1) != bit:
+                return length
+        return limit
+
+    def _take(self, n_bits: int) -> UInt8[np.ndarray, " n"]:
+        if n_bits > self.bits_left:
+            raise TruncatedFileError(
+                f"the file ends early: {n_bits} bits are needed, {self.bits_left} are left"
+            )
+        start, stop = self._position, self._position + n_bits
+        first_byte = start // 8
+        bits = np.unpackbits(self._bytes[first_byte : -(-stop // 8)])
+        self._position = stop
+        return bits[start - 8 * first_byte : stop - 8 * first_byte]
+
+
+def _check_width(width: int) -> None:
+    if not 0 <= width <= MAX_FIELD_BITS:
+        raise InvalidParameterError(f"a field of {width} bits; 0 to {MAX_FIELD_BITS} are possible")
+
+
+def _check_rice_parameter(parameter: int) -> None:
+    if not 0 <= parameter <= MAX_RICE_PARAMETER:
+        raise InvalidParameterError(
+            f"Rice parameter {parameter}; 0 to {MAX_RICE_PARAMETER} are possible"
+        )

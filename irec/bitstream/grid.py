@@ -1,0 +1,203 @@
+"""Likelihood parameters on a fixed grid, where float64 of two machines meet in equal integers.
+
+A generative pass in float64 drifts by about 1e-13 of a value's size between machines (order of
+summation, fused multiply-adds, another libm). Rounding to a grid removes the drift, unless a value
+lies within it of a rounding boundary. The encoder looks for such values and, where it finds one,
+shifts the grid by sixteenths of a step until there is none; the shift is part of the file.
+
+Drift bounds, absolute, leave a factor of nine or more: means reach 255 grey levels, which drift by
+2.6e-11 against a bound of 2**-32 = 2.3e-10; log-scales reach 5, 5e-13 against 2**-34 = 5.8e-11;
+coupling coefficients are near 1, 1e-13 against 2**-36 = 1.5e-11. With the steps below a 512x512 RGB
+tile holds 0.023 + 0.003 + 0.047 unsafe values in the mean: 93 % of tiles take offset 0, and all
+sixteen offsets fail once in 10**18.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from irec.errors import InvalidParameterError
+
+N_OFFSETS = 16
+_OFFSET_BITS = 4
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A uniform rounding grid for one kind of parameter.
+
+    Rounded values are held in sixteenths of a step, ``unit_bits`` binary places, because the centre
+    of a cell of the shifted grid is a multiple of that.
+
+    Attributes:
+        low: Values below are clamped to it.
+        high: Values above are clamped to it.
+        step_bits: The step is 2**-step_bits.
+        drift_bound: Absolute; two machines' values differ by less.
+    """
+
+    low: float
+    high: float
+    step_bits: int
+    drift_bound: float
+
+    @property
+    def unit_bits(self) -> int:
+        """Binary places of the rounded integers."""
+        return self.step_bits + _OFFSET_BITS
+
+    @property
+    def lowest(self) -> int:
+        """The least integer that ``quantise`` returns, in units of 2**-unit_bits."""
+        return int(self.low * (1 << self.unit_bits)) - N_OFFSETS
+
+    @property
+    def highest(self) -> int:
+        """The greatest integer that ``quantise`` returns, in units of 2**-unit_bits."""
+        return int(self.high * (1 << self.unit_bits)) + N_OFFSETS
+
+    def quantise(
+        self, values: Float64[np.ndarray, "c h w"], offset: int
+    ) -> Int32[np.ndarray, "c h w"]:
+        """Rounds to the centre of the nearest cell of the grid shifted by offset / 16 of a step."""
+        cells = np.floor(self._cell_coordinate(values, offset))
+        return cells.astype(np.int32) * N_OFFSETS - offset
+
+    def is_safe(self, values: Float64[np.ndarray, "c h w"], offset: int) -> bool:
+        """Whether no value lies within the drift bound of a rounding boundary."""
+        coordinate = self._cell_coordinate(values, offset)
+        distance = np.abs(coordinate - np.rint(coordinate))
+        return bool((distance > self.drift_bound * (1 << self.step_bits)).all())
+
+    def _cell_coordinate(
+        self, values: Float64[np.ndarray, "c h w"], offset: int
+    ) -> Float64[np.ndarray, "c h w"]:
+        # The factor is a power of two, hence exact; the sum rounds at 2**-37 of a step or finer.
+        scaled = np.clip(values, self.low, self.high) * (1 << self.step_bits)
+        return scaled + (0.5 + offset / N_OFFSETS)
+
+
+#: Grey levels. Far outside 0..255 only the open end bins have mass, and nothing changes any more.
+MEAN_GRID = Grid(low=-512.0, high=767.0, step_bits=6, drift_bound=2.0**-32)
+#: Natural logarithm of the scale in grey levels.
+LOG_SCALE_GRID = Grid(low=-5.0, high=5.0, step_bits=5, drift_bound=2.0**-34)
+#: Grey levels per grey level.
+COUPLING_GRID = Grid(low=-4.0, high=4.0, step_bits=11, drift_bound=2.0**-36)
+
+
+@dataclass(frozen=True)
+class LogisticParameters:
+    """What the network says about an image: one discretised logistic per value.
+
+    With linear channel autoregression (PixelCNN++, arXiv 1701.05517): green's mean is
+    mean[1] + coupling[0] * (R - 127.5), blue's is
+    mean[2] + coupling[1] * (R - 127.5) + coupling[2] * (G - 127.5).
+
+    Attributes:
+        mean: Shape [C, H, W], grey levels; C is 3 (RGB) or 1 (grey).
+        log_scale: Shape [C, H, W], natural logarithm of the scale in grey levels.
+        coupling: Shape [3, H, W], or None for independent channels.
+
+    Raises:
+        InvalidParameterError: A wrong shape or dtype, or a value that is not finite.
+    """
+
+    mean: Float64[np.ndarray, "c h w"]
+    log_scale: Float64[np.ndarray, "c h w"]
+    coupling: Float64[np.ndarray, "3 h w"] | None = None
+
+    def __post_init__(self) -> None:
+        """Checks shapes, dtypes and finiteness."""
+        shape = self.mean.shape
+        if len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
+            raise InvalidParameterError(f"means of shape {shape}; [1 or 3, H, W] is expected")
+        if self.log_scale.shape != shape:
+            raise InvalidParameterError(f"log-scales {self.log_scale.shape}, means {shape}")
+        if self.coupling is not None and (self.coupling.shape != shape or shape[0] != 3):
+            raise InvalidParameterError(f"coupling {self.coupling.shape}, means {shape}")
+        for name in ("mean", "log_scale", "coupling"):
+            values = getattr(self, name)
+            if values is not None and values.dtype != np.float64:
+                # float32 drifts far beyond the bounds above: no decoder could follow.
+                raise InvalidParameterError(f"{name} is {values.dtype}; float64 is needed")
+            if values is not None and not np.isfinite(values).all():
+                raise InvalidParameterError(f"{name} holds NaN or infinite values")
+
+
+@dataclass(frozen=True)
+class QuantisedParameters:
+    """``LogisticParameters`` as integers; each field in units of 2**-unit_bits of its grid."""
+
+    mean: Int32[np.ndarray, "c h w"]
+    log_scale: Int32[np.ndarray, "c h w"]
+    coupling: Int32[np.ndarray, "3 h w"] | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        n_channels, height, width = self.mean.shape
+        return n_channels, height, width
+
+
+def quantise(parameters: LogisticParameters, grid_offset: int) -> QuantisedParameters:
+    """Rounds likelihood parameters to the grid.
+
+    The rounding costs about 0.002 % of the rate on logistic data with scales of 0.5 to 8 grey
+    levels; tests/bitstream/test_grid.py holds it under 0.02 %.
+
+    Args:
+        parameters: Of one tile.
+        grid_offset: Sixteenths of a step by which the grid is shifted, 0 to 15.
+
+    Raises:
+        InvalidParameterError: The offset is out of range.
+    """
+    _check_offset(grid_offset)
+    coupling = parameters.coupling
+    return QuantisedParameters(
+        mean=MEAN_GRID.quantise(parameters.mean, grid_offset),
+        log_scale=LOG_SCALE_GRID.quantise(parameters.log_scale, grid_offset),
+        coupling=None if coupling is None else COUPLING_GRID.quantise(coupling, grid_offset),
+    )
+
+
+def is_safe(parameters: LogisticParameters, grid_offset: int) -> bool:
+    """Whether every machine whose parameters agree within the drift bounds rounds to the same.
+
+    Args:
+        parameters: Of one tile.
+        grid_offset: As for ``quantise``.
+
+    Raises:
+        InvalidParameterError: The offset is out of range.
+    """
+    _check_offset(grid_offset)
+    coupling = parameters.coupling
+    return (
+        MEAN_GRID.is_safe(parameters.mean, grid_offset)
+        and LOG_SCALE_GRID.is_safe(parameters.log_scale, grid_offset)
+        and (coupling is None or COUPLING_GRID.is_safe(coupling, grid_offset))
+    )
+
+
+def safe_grid_offset(parameters: LogisticParameters) -> int:
+    """The first safe offset, 0 to 15, which the encoder stores with the tile.
+
+    Raises:
+        InvalidParameterError: There is none: the tile is too large by orders of magnitude, or
+            the values were made to lie on boundaries.
+    """
+    for grid_offset in range(N_OFFSETS):
+        if is_safe(parameters, grid_offset):
+            return grid_offset
+    raise InvalidParameterError(
+        f"no grid offset is safe for a tile of {math.prod(parameters.mean.shape)} values; "
+        "use smaller tiles"
+    )
+
+
+def _check_offset(grid_offset: int) -> None:
+    if not 0 <= grid_offset < N_OFFSETS:
+        raise InvalidParameterError(f"grid offset {grid_offset}; 0 to {N_OFFSETS - 1} are possible")

@@ -1,0 +1,262 @@
+"""Pixels to bytes and back, exactly, by range coding under quantised logistic likelihoods.
+
+Each 8-bit value is eight binary decisions down the dyadic tree over 0..255, most significant bit
+first. A decision needs the distribution function at one more bin edge only, so that no table of 256
+probabilities per value is ever built. The distribution function has open end bins, and a little of
+a uniform distribution is mixed in: F'(e) = F(e) + e * 2**-26 keeps every bin above zero.
+
+Order: stretches of ``CHUNK`` positions (bounded memory, and the arrays stay in cache); within a
+stretch channel by channel, because green depends on red and blue on both; within a channel level by
+level. All probabilities are multiples of 2**-20, so the range coder receives them without rounding.
+
+The stream is one binary fraction, most significant byte first. It is cut to the shortest string of
+bytes inside the coder's final interval, and the decoder appends zeros again.
+
+Beyond the ideal length stand 0.035 % on a 512x512 RGB tile, nearly all of it the coder's 24-bit
+arithmetic (1.3e-4 bits a decision).
+"""
+
+import functools
+from collections.abc import Callable
+
+import constriction
+import numpy as np
+from jaxtyping import Int32, Int64, UInt8
+
+from irec.bitstream.grid import COUPLING_GRID, LOG_SCALE_GRID, MEAN_GRID, QuantisedParameters
+from irec.bitstream.logistic import (
+    ARGUMENT_BITS,
+    INVERSE_SCALE_BITS,
+    ONE,
+    inverse_scale_table,
+    logistic_cdf,
+)
+from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
+
+CHUNK = 1 << 15
+#: A stream has at least one byte for this many values; see ``min_residual_bytes``.
+VALUES_PER_BYTE = 1 << 16
+
+_N_LEVELS = 8
+_FLOOR = ONE >> 26
+_TOTAL = ONE + 256 * _FLOOR
+_DECISION_BITS = 20
+# A wrong but certain decision costs at most 16 bits, a right one at least 2.2e-5 bits.
+_MIN_DECISION = 1 << (_DECISION_BITS - 16)
+# One binary place more than the couplings have: R - 127.5 is a half-integer.
+_LOCATION_BITS = COUPLING_GRID.unit_bits + 1
+_WORD_BITS = 32
+_STATE_BITS = 64
+# ``perfect=True``, the default before 0.5, is slower and rounds by a search over all symbols.
+_DECISION_MODEL = constriction.stream.model.Categorical(perfect=False)
+
+#: Takes (slice of positions, channel, level, chances of a one in 2**-20); gives the bits as int32.
+_Exchange = Callable[[slice, int, int, Int64[np.ndarray, " n"]], Int32[np.ndarray, " n"]]
+
+
+class ResidualEncoder:
+    """Range-codes the pixels of one tile after the other into one stream."""
+
+    def __init__(self) -> None:
+        """Starts an empty stream."""
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self._n_values = 0
+
+    def add(self, pixels: UInt8[np.ndarray, "c h w"], parameters: QuantisedParameters) -> None:
+        """Appends one tile.
+
+        Args:
+            pixels: uint8, shape [C, H, W].
+            parameters: Of the same shape.
+
+        Raises:
+            InvalidParameterError: The shapes differ or the pixels are not uint8.
+        """
+        if pixels.shape != parameters.shape or pixels.dtype != np.uint8:
+            raise InvalidParameterError(
+                f"pixels {pixels.shape} {pixels.dtype}, parameters {parameters.shape}"
+            )
+        flat = pixels.reshape(pixels.shape[0], -1)
+
+        def exchange(
+            where: slice, channel: int, level: int, ones: Int64[np.ndarray, " n"]
+        ) -> Int32[np.ndarray, " n"]:
+            bits = (flat[channel, where] >> (_N_LEVELS - 1 - level) & 1).astype(np.int32)
+            self._coder.encode(bits, _DECISION_MODEL, _probabilities(ones))
+            return bits
+
+        _walk(parameters, exchange)
+        self._n_values += pixels.size
+
+    def finish(self) -> bytes:
+        """The stream of everything added so far."""
+        data = _shortest_in_interval(self._coder)
+        return data.ljust(min_residual_bytes(self._n_values), b"\0")
+
+
+class ResidualDecoder:
+    """Recovers tiles in the order in which a ``ResidualEncoder`` took them."""
+
+    def __init__(self, data: bytes) -> None:
+        """Starts at the beginning of a stream that ``ResidualEncoder.finish`` returned."""
+        self._n_bytes = len(data)
+        self._n_values = 0
+        # The coder holds two words; the zeros that the encoder cut off are given back to it.
+        words = data.ljust(4 * (-(-len(data) // 4) + 2), b"\0")
+        self._coder = constriction.stream.queue.RangeDecoder(
+            np.frombuffer(words, dtype=">u4").astype(np.uint32)
+        )
+
+    def next(self, parameters: QuantisedParameters) -> UInt8[np.ndarray, "c h w"]:
+        """Decodes the next tile.
+
+        Damaged data decodes to other pixels, which only the checksum of the image can tell, or to
+        an error.
+
+        Args:
+            parameters: Of the tile, equal to the encoder's in every integer.
+
+        Returns:
+            Pixels, uint8, shape [C, H, W].
+
+        Raises:
+            TruncatedFileError: The stream is shorter than any encoding of so many values.
+            CorruptFileError: No encoder makes such a stream.
+        """
+        self._n_values += parameters.mean.size
+        if self._n_bytes < min_residual_bytes(self._n_values):
+            raise TruncatedFileError(f"{self._n_bytes} bytes cannot hold {self._n_values} values")
+
+        def exchange(
+            where: slice, channel: int, level: int, ones: Int64[np.ndarray, " n"]
+        ) -> Int32[np.ndarray, " n"]:
+            try:
+                bits: Int32[np.ndarray, " n"] = self._coder.decode(
+                    _DECISION_MODEL, _probabilities(ones)
+                )
+            except AssertionError as error:  # constriction's way to report invalid data
+                raise CorruptFileError("the pixel data contradict themselves") from error
+            return bits
+
+        return _walk(parameters, exchange).reshape(parameters.shape)
+
+
+def encode_pixels(pixels: UInt8[np.ndarray, "c h w"], parameters: QuantisedParameters) -> bytes:
+    """Encodes one tile as a stream of its own; see ``ResidualEncoder``."""
+    encoder = ResidualEncoder()
+    encoder.add(pixels, parameters)
+    return encoder.finish()
+
+
+def decode_pixels(data: bytes, parameters: QuantisedParameters) -> UInt8[np.ndarray, "c h w"]:
+    """Decodes what ``encode_pixels`` made; see ``ResidualDecoder``."""
+    return ResidualDecoder(data).next(parameters)
+
+
+def min_residual_bytes(n_values: int) -> int:
+    """The least length of a stream of ``n_values`` values.
+
+    65,536 values take at least 11.5 bits of information, so demanding one byte for them costs
+    nothing, and a short hostile file cannot claim an image of gigabytes.
+    """
+    return n_values // VALUES_PER_BYTE
+
+
+def _walk(parameters: QuantisedParameters, exchange: _Exchange) -> UInt8[np.ndarray, "c n"]:
+    """Visits every decision in coding order; encoder and decoder differ in ``exchange`` only."""
+    n_channels, height, width = parameters.shape
+    mean = parameters.mean.reshape(n_channels, -1)
+    log_scale = parameters.log_scale.reshape(n_channels, -1)
+    coupling = None if parameters.coupling is None else parameters.coupling.reshape(3, -1)
+    table = inverse_scale_table(
+        LOG_SCALE_GRID.lowest, LOG_SCALE_GRID.highest, LOG_SCALE_GRID.unit_bits
+    )
+    pixels = np.empty((n_channels, height * width), dtype=np.uint8)
+    for start in range(0, height * width, CHUNK):
+        where = slice(start, start + CHUNK)
+        for channel in range(n_channels):
+            # [n], units of 2**-16 grey levels
+            location = mean[channel, where].astype(np.int64)
+            location <<= _LOCATION_BITS - MEAN_GRID.unit_bits
+            if coupling is not None:
+                for before in range(channel):
+                    # 2 v - 255 is twice v - 127.5; coefficients: G from R, B from R, B from G.
+                    doubled = 2 * pixels[before, where].astype(np.int64) - 255
+                    location += coupling[channel + before - 1, where] * doubled
+            inverse_scale = table.take(log_scale[channel, where] - LOG_SCALE_GRID.lowest)
+            pixels[channel, where] = _descend(
+                location, inverse_scale, functools.partial(exchange, where, channel)
+            )
+    return pixels
+
+
+def _descend(
+    location: Int64[np.ndarray, " n"],
+    inverse_scale: Int64[np.ndarray, " n"],
+    exchange: Callable[[int, Int64[np.ndarray, " n"]], Int32[np.ndarray, " n"]],
+) -> Int64[np.ndarray, " n"]:
+    """Goes down the dyadic tree for n values at once and returns the leaves, 0 to 255."""
+    edge = np.zeros_like(location)  # the lower edge of the node, in bins
+    low = np.zeros_like(location)  # F' at the lower edge
+    high = np.full_like(location, _TOTAL)  # F' at the upper edge
+    for level in range(_N_LEVELS):
+        half = 1 << (_N_LEVELS - 1 - level)
+        middle = _distribution_function(edge + half, location, inverse_scale)
+        ones = ((high - middle) << _DECISION_BITS) // (high - low)
+        np.clip(ones, _MIN_DECISION, (1 << _DECISION_BITS) - _MIN_DECISION, out=ones)
+        bits = exchange(level, ones)
+        is_upper = bits != 0
+        np.copyto(low, middle, where=is_upper)
+        np.copyto(high, middle, where=~is_upper)
+        edge += half * bits
+    return edge
+
+
+def _distribution_function(
+    edge: Int64[np.ndarray, " n"],
+    location: Int64[np.ndarray, " n"],
+    inverse_scale: Int64[np.ndarray, " n"],
+) -> Int64[np.ndarray, " n"]:
+    """F' between bins edge - 1 and edge (at edge - 0.5 grey levels), in units of 2**-32.
+
+    No overflow: the distance is below 2**11 grey levels or 2**27 units, the inverse scale below
+    e**5.04 or 2**33.3 units, and the product is in units of 2**-42.
+    """
+    argument = (2 * edge - 1) << (_LOCATION_BITS - 1)
+    argument -= location
+    argument *= inverse_scale
+    argument >>= _LOCATION_BITS + INVERSE_SCALE_BITS - ARGUMENT_BITS
+    return logistic_cdf(argument) + edge * _FLOOR
+
+
+def _probabilities(ones: Int64[np.ndarray, " n"]) -> np.ndarray:
+    """[n, 2] float64 chances of 0 and 1: dyadic, so exact, and each row's sum is exactly one."""
+    table = np.empty((ones.size, 2))
+    np.multiply(ones, 2.0**-_DECISION_BITS, out=table[:, 1])
+    np.subtract(1.0, table[:, 1], out=table[:, 0])
+    return table
+
+
+def _shortest_in_interval(coder: constriction.stream.queue.RangeEncoder) -> bytes:
+    """The shortest bytes that, followed by zeros, lie in the coder's final interval.
+
+    constriction ends a stream with whole words, 32 bits of which about 20 tell nothing.
+    """
+    _, (lower, width) = coder.pos()
+    words = coder.get_compressed()
+    if words.size == 0:
+        return b""
+    # The last word is the lower end, rounded up to whole words; where that word does not lie
+    # clear of the upper end a word of zeros follows.
+    word_mask = (1 << _WORD_BITS) - 1
+    point_word = ((lower + word_mask) >> _WORD_BITS) & word_mask
+    if ((lower + width) >> _WORD_BITS) & word_mask == point_word:
+        words = words[:-1]
+    point = int.from_bytes(words.astype(">u4").tobytes(), "big") << _WORD_BITS
+    lowest = point - ((point - lower) & word_mask)
+    n_bytes = 4 * words.size + 4
+    for n_cut in range(_STATE_BITS // 8, -1, -1):
+        rounded_up = -(-lowest >> 8 * n_cut)
+        if rounded_up << 8 * n_cut < lowest + width:
+            return rounded_up.to_bytes(n_bytes - n_cut, "big").rstrip(b"\0")
+    raise AssertionError("unreachable: the lower end itself lies in the interval")

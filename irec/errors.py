@@ -1,0 +1,49 @@
+"""The errors that irec raises on purpose; every layer may import this leaf, it imports nothing.
+
+Each carries one sentence that says what was wrong, with which file or value, and what to do, so
+that a command prints it as it stands. Anything else that escapes is a defect of irec.
+"""
+
+
+class IrecError(Exception):
+    """Base of every error that irec raises on purpose."""
+
+
+class InvalidParameterError(IrecError, ValueError):
+    """A value given to the library is out of its domain (NaN, a wrong shape, an unknown name)."""
+
+
+class UnsupportedImageError(IrecError, ValueError):
+    """The image is of a kind that irec does not code (16 bits per channel, CMYK, empty)."""
+
+
+class BitstreamError(IrecError):
+    """A file's bytes cannot be decoded; the subclasses say why."""
+
+
+class NotAnIrecFileError(BitstreamError):
+    """The bytes do not begin as an ``.irec`` file does."""
+
+
+class UnsupportedVersionError(BitstreamError):
+    """The file was written by a newer irec."""
+
+
+class TruncatedFileError(BitstreamError):
+    """The file ends before what its header promises."""
+
+
+class CorruptFileError(BitstreamError):
+    """The bytes contradict themselves or the checksum of the decoded pixels."""
+
+
+class ModelMismatchError(BitstreamError):
+    """The file needs another checkpoint than the one at hand."""
+
+
+class CheckpointError(IrecError):
+    """A checkpoint is absent, incomplete or damaged."""
+
+
+class DataError(IrecError):
+    """A data set or an image file is absent, damaged or of the wrong kind."""

@@ -1,0 +1,93 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from irec.bitstream import OutputFileError, atomic, write_atomically
+from irec.errors import IrecError
+
+
+def fail_with(error: BaseException):
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_appears_with_its_contents_and_nothing_else(tmp_path: Path, overwrite: bool):
+    write_atomically(tmp_path / "a.irec", b"abc", overwrite=overwrite)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.irec": b"abc"}
+
+
+def test_an_existing_file_is_replaced_only_when_asked(tmp_path: Path):
+    path = tmp_path / "a.irec"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputFileError, match="exists"):
+        write_atomically(path, b"new", overwrite=False)
+    assert path.read_bytes() == b"old"
+    write_atomically(str(path), b"new", overwrite=True)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.irec": b"new"}
+
+
+@pytest.mark.parametrize("function", ["fsync", "link", "replace"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space"), KeyboardInterrupt()])
+def test_a_failure_leaves_no_trace(tmp_path: Path, monkeypatch, function: str, error):
+    path = tmp_path / "a.irec"
+    overwrite = function == "replace"
+    if overwrite:
+        path.write_bytes(b"old")
+    # Without hard links the name is given by replace, so that must fail too.
+    for name in {"link": ("link", "replace")}.get(function, (function,)):
+        monkeypatch.setattr(os, name, fail_with(error))
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else OutputFileError
+    with pytest.raises(expected) as caught:
+        write_atomically(path, b"new", overwrite=overwrite)
+    left = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert left == ({"a.irec": b"old"} if overwrite else {})
+    if expected is OutputFileError:
+        assert "the disk is full" in str(caught.value)
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch):
+    path = tmp_path / "a.irec"
+    write = atomic._write_and_sync
+
+    def write_while_another_does(temporary: Path, data: bytes) -> None:
+        write(temporary, data)
+        path.write_bytes(b"theirs")
+
+    monkeypatch.setattr(atomic, "_write_and_sync", write_while_another_does)
+    for has_links in (True, False):
+        if not has_links:
+            monkeypatch.setattr(os, "link", fail_with(OSError(errno.EPERM, "no links here")))
+        path.unlink(missing_ok=True)
+        with pytest.raises(OutputFileError, match="appeared"):
+            write_atomically(path, b"ours", overwrite=False)
+        assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.irec": b"theirs"}
+
+
+def test_file_systems_without_hard_links_work(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(os, "link", fail_with(OSError(errno.EPERM, "no links here")))
+    write_atomically(tmp_path / "a.irec", b"abc", overwrite=False)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.irec": b"abc"}
+
+
+def test_refusals_say_what_is_wrong(tmp_path: Path, monkeypatch):
+    with pytest.raises(OutputFileError, match="the folder does not exist"):
+        write_atomically(tmp_path / "absent" / "a.irec", b"", overwrite=False)
+    with pytest.raises(IrecError, match="it is a folder"):
+        write_atomically(tmp_path, b"", overwrite=True)
+    monkeypatch.setattr(Path, "open", fail_with(PermissionError(errno.EACCES, "no")))
+    with pytest.raises(OutputFileError, match="permission denied"):
+        write_atomically(tmp_path / "a.irec", b"", overwrite=False)
+
+
+def test_permissions_follow_the_umask(tmp_path: Path):
+    previous = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "a.irec", b"", overwrite=False)
+    finally:
+        os.umask(previous)
+    assert (tmp_path / "a.irec").stat().st_mode & 0o777 == 0o640
