@@ -1,0 +1,195 @@
+"""Checkpoints: a folder with config.json and weights.safetensors; loading runs no code of theirs.
+
+config.json: {"architecture": "rvae", "model": {...RVAEConfig}, "coding": {"usual_steps": [...],
+"usual_rho": [...]}}. Weights are float16 with weight norm folded in, so that the file is small and
+every machine starts from the same numbers. README.md (the card) and metrics.json stand beside them.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from irec.errors import CheckpointError, ModelMismatchError
+from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.weight_norm import weight_norm_layers
+
+DEFAULT_CHECKPOINT = "rvae-small"
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.safetensors"
+FINGERPRINT_BYTES = 3
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# An installed package carries the checkpoints inside; a clone has them at its top level.
+_FOLDERS = (_PACKAGE / "checkpoints", _PACKAGE.parent / "checkpoints")
+
+
+@dataclass(frozen=True)
+class CodingStatistics:
+    """What is usual when the model's latent tensors are coded; keeps file headers short.
+
+    Attributes:
+        usual_steps: per latent tensor, coder steps of a usual 32x32 image.
+        usual_rho: per latent tensor, the usual index of the schedule, 0 to 31.
+    """
+
+    usual_steps: tuple[float, ...]
+    usual_rho: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model, ready to code.
+
+    Attributes:
+        name: of its folder.
+        model: in eval mode, float32.
+        coding: see :class:`CodingStatistics`.
+        fingerprint: first bytes of a SHA-256 over config and weights; stands in every file.
+    """
+
+    name: str
+    model: RVAE
+    coding: CodingStatistics
+    fingerprint: bytes
+
+
+def _shipped() -> dict[str, Path]:
+    """Folders of the checkpoints that come with irec, by name."""
+    return {
+        config.parent.name: config.parent
+        for folder in reversed(_FOLDERS)
+        for config in sorted(folder.glob(f"*/{CONFIG_FILE}"))
+    }
+
+
+def available_checkpoints() -> list[str]:
+    """Names of the checkpoints that come with irec."""
+    return sorted(_shipped())
+
+
+def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint:
+    """Load a checkpoint.
+
+    Args:
+        name_or_path: one of :func:`available_checkpoints`, or the path of a checkpoint folder.
+
+    Raises:
+        CheckpointError: there is none of that name, or its files are incomplete or damaged.
+    """
+    folder = Path(name_or_path)
+    if not (folder / CONFIG_FILE).is_file():
+        shipped = _shipped()
+        if str(name_or_path) not in shipped:
+            raise CheckpointError(
+                f"no checkpoint {str(name_or_path)!r}: give the path of a folder with {CONFIG_FILE}"
+                f" and {WEIGHTS_FILE}, or one of: {', '.join(shipped) or '(none is installed)'}"
+            )
+        folder = shipped[str(name_or_path)]
+    return _load_folder(folder)
+
+
+def find_checkpoint(fingerprint: bytes) -> Checkpoint:
+    """Load the installed checkpoint that a file's fingerprint names.
+
+    Raises:
+        ModelMismatchError: no installed checkpoint has this fingerprint.
+    """
+    for folder in _shipped().values():
+        if fingerprint_of(folder) == fingerprint:
+            return _load_folder(folder)
+    raise ModelMismatchError(
+        f"the file was made with a model (fingerprint {fingerprint.hex()}) that is not installed; "
+        "name its checkpoint folder with --checkpoint"
+    )
+
+
+def fingerprint_of(folder: Path) -> bytes:
+    """First bytes of the SHA-256 over a checkpoint's config and weights.
+
+    Raises:
+        CheckpointError: a file is missing.
+    """
+    digest = hashlib.sha256()
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        digest.update(_read(folder / name))
+    return digest.digest()[:FINGERPRINT_BYTES]
+
+
+def build_model(config: dict[str, object], state: dict[str, torch.Tensor]) -> RVAE:
+    """Build a model from a checkpoint's config and folded weights.
+
+    Raises:
+        CheckpointError: config and weights do not fit each other or this version of irec.
+    """
+    try:
+        model = RVAE(RVAEConfig(**config))  # type: ignore[arg-type]
+        state = {name: value.float() for name, value in state.items()}
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"the weights do not fit the configuration: {error}") from error
+    # Folding makes gain and the initialisation flag derivable, so they are not stored.
+    missing = [name for name in missing if not name.endswith((".gain", ".initialised"))]
+    if missing or unexpected:
+        raise CheckpointError(f"weights missing: {missing}, unexpected: {unexpected}")
+    for layer in weight_norm_layers(model):
+        layer.adopt_folded()
+    return model.eval().requires_grad_(False)
+
+
+def save_checkpoint(folder: Path, model: RVAE, coding: CodingStatistics) -> None:
+    """Write config.json and weights.safetensors (float16, weight norm folded in).
+
+    Args:
+        folder: created where it does not exist.
+        model: left as it is, but for folding, which does not change its function.
+        coding: measured on typical images.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "architecture": "rvae",
+        "model": asdict(model.config),
+        "coding": asdict(coding),
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    save_file(folded_state(model), folder / WEIGHTS_FILE)
+
+
+def folded_state(model: RVAE) -> dict[str, torch.Tensor]:
+    """Weights in float16 as a checkpoint stores them."""
+    for layer in weight_norm_layers(model):
+        layer.fold()
+    return {
+        name: value.half().contiguous()
+        for name, value in model.state_dict().items()
+        if not name.endswith((".gain", ".initialised"))
+    }
+
+
+def _load_folder(folder: Path) -> Checkpoint:
+    try:
+        config = json.loads(_read(folder / CONFIG_FILE))
+        architecture, model = config["architecture"], config["model"]
+        coding = CodingStatistics(
+            tuple(config["coding"]["usual_steps"]), tuple(config["coding"]["usual_rho"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error!r}") from error
+    if architecture != "rvae":
+        raise CheckpointError(f"{folder}: unknown architecture {architecture!r}; update irec")
+    try:
+        state = load_file(folder / WEIGHTS_FILE)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS_FILE} is unreadable: {error}") from error
+    return Checkpoint(folder.name, build_model(model, state), coding, fingerprint_of(folder))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
