@@ -1,0 +1,73 @@
+"""How a tensor's dimensions are dealt into blocks, and its blocks into streams.
+
+A pure function of (dimensions, steps, settings, seed), so nothing of it is sent.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from irec.coding.settings import CoderSettings
+from irec.coding.shared_randomness import SharedRandomness
+
+# All blocks take as many steps, so a block should not stand or fall with one dimension. Only
+# tensors of more than a nat per dimension come near this.
+_MIN_DIMS_PER_BLOCK = 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The blocks of one tensor.
+
+    Attributes:
+        n_blocks: Blocks, at least 1.
+        n_streams: Streams; block b is the next block of stream ``b % n_streams``.
+        steps_of_block: Steps of each block; they differ by at most one and sum to all steps.
+        dims_of_block: Flat index of the dimension in each column of each block,
+            ``[n_blocks, columns]``. Only the last column may be absent from some blocks.
+        is_present: Whether the column exists, ``[n_blocks, columns]``.
+    """
+
+    n_blocks: int
+    n_streams: int
+    steps_of_block: Int64[Tensor, " blocks"]
+    dims_of_block: Int64[Tensor, " blocks columns"]
+    is_present: Bool[Tensor, " blocks columns"]
+
+
+def make_layout(
+    n_dims: int, n_steps: int, coder: CoderSettings, randomness: SharedRandomness
+) -> Layout:
+    """Deal dimensions into blocks, evenly over the tensor's channels and positions.
+
+    Of each run of ``n_blocks`` neighbouring dimensions (in raster order) every block gets one,
+    which one is random: a stratified permutation.
+
+    Args:
+        n_dims: Dimensions, at least 1.
+        n_steps: Steps of the whole tensor, at least 1.
+        coder: The shared settings.
+        randomness: The tensor's random numbers.
+    """
+    wanted = (2 * n_steps + coder.steps_per_block) // (2 * coder.steps_per_block)
+    n_blocks = max(1, min(n_dims // _MIN_DIMS_PER_BLOCK, wanted))
+    columns = -(-n_dims // n_blocks)
+    keys = torch.full((columns * n_blocks,), 1 << 32, device=randomness.device)
+    if n_blocks > 1:
+        keys[:n_dims] = randomness.order_keys(n_dims)
+    else:
+        keys.zero_()
+    # The places that the last run lacks sort behind its dimensions, so the last blocks lack them.
+    order = keys.view(columns, n_blocks).argsort(dim=1, stable=True)
+    runs = torch.arange(columns, device=randomness.device).unsqueeze(1) * n_blocks
+    dims_of_block = (runs + order).T.contiguous()
+    blocks = torch.arange(n_blocks, device=randomness.device)
+    return Layout(
+        n_blocks=n_blocks,
+        n_streams=-(-n_blocks // coder.blocks_per_stream),
+        steps_of_block=n_steps // n_blocks + (blocks < n_steps % n_blocks).long(),
+        dims_of_block=dims_of_block.clamp(max=n_dims - 1),
+        is_present=dims_of_block < n_dims,
+    )

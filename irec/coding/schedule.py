@@ -1,0 +1,104 @@
+"""How the unit variance of a prior coordinate is dealt out to a block's steps.
+
+After step k of K the partial sum has prior variance c_k, with c_K = 1. Each step should release the
+same KL; for one kind of dimension that gives c_k = (1 - r^(k/K)) / (1 - r) with one parameter r.
+Source: iREC, arXiv 2010.01185, appendix on auxiliary variables, for the power law.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from irec.errors import InvalidParameterError
+
+N_RATES = 32
+# Fine where networks' posteriors are, then coarse, down to deviations of 2e-6.
+_RATE_EXPONENTS = [j / 2 if j <= 16 else 2.0 * j - 24.0 for j in range(N_RATES)]
+_PAPER_EXPONENT = 0.7864636765648174
+
+
+def geometric_variances(n_steps: int, rho_index: int) -> list[float]:
+    """Return the steps' variances sigma_k^2 of the geometric schedule; they sum to one.
+
+    Args:
+        n_steps: Steps K of the block, at least 1.
+        rho_index: Index j in [0, 32) of the rate 1 - rho, which is 2^(-j/2) up to j = 16 and
+            2^(24 - 2j) beyond. With j = 0 all steps are equal; the larger j, the smaller the last
+            steps: a posterior of deviation s wants a rate near s^2.
+
+    Raises:
+        InvalidParameterError: If an argument is out of range.
+    """
+    if n_steps < 1 or not 0 <= rho_index < N_RATES:
+        raise InvalidParameterError(f"No schedule of {n_steps} steps with rho index {rho_index}.")
+    if rho_index == 0:
+        return [1.0 / n_steps] * n_steps
+    log_rate = -math.log(2.0) * _RATE_EXPONENTS[rho_index]
+    # Differences of c_k in closed form: subtracting neighbours would lose the small last steps.
+    first = math.expm1(log_rate / n_steps) / math.expm1(log_rate)
+    return [first * math.exp(log_rate * k / n_steps) for k in range(n_steps)]
+
+
+def power_law_variances(n_steps: int) -> list[float]:
+    """Return the steps' variances sigma_k^2 of the paper's schedule; they sum to one.
+
+    The step with i steps still to come takes (i + 1)^-0.786 of the variance that is left.
+
+    Raises:
+        InvalidParameterError: If there is no step.
+    """
+    if n_steps < 1:
+        raise InvalidParameterError("A schedule needs at least one step.")
+    left = 1.0
+    variances = []
+    for still_to_come in reversed(range(n_steps)):
+        variances.append(left * (still_to_come + 1) ** -_PAPER_EXPONENT)
+        left -= variances[-1]
+    return variances
+
+
+def fit_rho_index(
+    mean: Float64[Tensor, " *batch dims"], scale: Float64[Tensor, " *batch dims"]
+) -> Int64[Tensor, " *batch"]:
+    """Choose the geometric schedule under which a tensor's KL is released most evenly in time.
+
+    The choice minimises the integral over time t in [0, 1] of (KL(c(t)) / KL(1) - t)^2, evaluated
+    on a fixed grid of c, where every schedule's t(c) is known in closed form.
+
+    Args:
+        mean: Whitened posterior means m.
+        scale: Whitened posterior standard deviations s.
+
+    Returns:
+        Indices in [0, 32); 0 where the KL is 0.
+    """
+    remaining, times, weights = (part.to(mean.device) for part in _grid())
+    variance_drop = 1.0 - scale.square()
+    linear = 0.5 * (mean.square() - variance_drop).sum(-1)
+    released = []
+    for left in remaining.tolist():
+        narrowing = torch.log1p(-(1.0 - left) * variance_drop).sum(-1)
+        released.append((1.0 - left) * linear - 0.5 * narrowing)
+    curve = torch.stack(released, dim=-1)  # [*batch, grid]
+    total = curve[..., -1]
+    curve = curve / total.unsqueeze(-1).clamp(min=1e-30)
+    best = ((curve.unsqueeze(-2) - times).square() * weights).sum(-1).argmin(-1)
+    return torch.where(total > 0, best, 0)
+
+
+@lru_cache(maxsize=1)
+def _grid() -> tuple[Tensor, Tensor, Tensor]:
+    """Return 1 - c on the grid [g], and each schedule's t(c) and trapezoid weights [32, g]."""
+    halvings = [k / 2 for k in range(41)] + [22.0 + 2 * k for k in range(12)]
+    remaining = torch.tensor([2.0**-h for h in halvings] + [0.0], dtype=torch.float64)
+    rate = 2.0 ** -torch.tensor(_RATE_EXPONENTS[1:], dtype=torch.float64).unsqueeze(-1)
+    # 1 - (1 - r) c = r + (1 - r)(1 - c)
+    times = torch.log(rate + (1.0 - rate) * remaining) / torch.log(rate)
+    times = torch.cat([(1.0 - remaining).unsqueeze(0), times])
+    gaps = times.diff(dim=-1)
+    zero = torch.zeros(N_RATES, 1).double()
+    weights = 0.5 * (torch.cat([gaps, zero], dim=-1) + torch.cat([zero, gaps], dim=-1))
+    return remaining, times, weights

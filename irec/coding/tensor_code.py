@@ -1,0 +1,48 @@
+"""What is sent of one tensor."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from irec.coding.schedule import N_RATES
+from irec.coding.settings import CoderSettings
+from irec.errors import CorruptFileError
+
+MAX_STEPS_PER_DIMENSION = 256
+"""More steps than this per dimension are no code: 1000 nats on one number tell nothing more."""
+
+
+@dataclass(frozen=True)
+class TensorCode:
+    """What is sent of one tensor.
+
+    Attributes:
+        n_steps: Steps T of all blocks together; 0 stands for the seeded draw from the prior.
+        rho_index: Schedule of the steps, in [0, 32).
+        indices: The chosen candidates in [0, M), block after block, int64 ``[n_steps]`` on the CPU.
+    """
+
+    n_steps: int
+    rho_index: int
+    indices: Int64[Tensor, " steps"]
+
+    def n_bits(self, coder: CoderSettings) -> int:
+        """Return the bits of the indices, without those of ``n_steps`` and ``rho_index``."""
+        return self.n_steps * coder.bits_per_step
+
+
+def check_code(code: TensorCode, n_dims: int, coder: CoderSettings) -> None:
+    """Raise CorruptFileError if no encoder with these settings can have made the code."""
+    if not 0 <= code.n_steps <= MAX_STEPS_PER_DIMENSION * n_dims:
+        raise CorruptFileError(f"{code.n_steps} steps cannot code {n_dims} dimensions.")
+    if code.indices.shape != (code.n_steps,):
+        raise CorruptFileError(
+            f"A code of {code.n_steps} steps cannot have indices {tuple(code.indices.shape)}."
+        )
+    if not 0 <= code.rho_index < N_RATES:
+        raise CorruptFileError(f"There is no schedule number {code.rho_index}.")
+    if code.n_steps and not (
+        int(code.indices.min()) >= 0 and int(code.indices.max()) < coder.candidates_per_step
+    ):
+        raise CorruptFileError(f"An index is outside [0, {coder.candidates_per_step}).")

@@ -1,0 +1,34 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from irec.coding import kl_nats
+from irec.commands import benchmark
+
+
+def test_synthetic_posteriors_have_the_kl_asked_for():
+    for kl in (1.0, 300.0):
+        posterior, prior = benchmark.synthetic_posterior(kl, 1000, 3)
+        assert float(kl_nats(posterior, prior)) == pytest.approx(kl, rel=1e-9)
+
+
+def test_command_writes_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "_KL_NATS", (10.0, 20.0))
+    monkeypatch.setattr(benchmark, "_N_DIMS", 50)
+    path = tmp_path / "coder.json"
+    result = CliRunner().invoke(benchmark.app, ["coder", "--json", str(path), "--tensors", "1"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(path.read_text())
+    assert [(row["coder"], row["kl_nats"]) for row in rows] == [
+        ("paper", 10.0),
+        ("default", 10.0),
+        ("paper", 20.0),
+        ("default", 20.0),
+    ]
+    assert all(row["sent_nats"] > 0 and row["encode_s"] > 0 and row["dims"] == 50 for row in rows)
+    assert [file.name for file in tmp_path.iterdir()] == ["coder.json"]
+
+
+def test_a_command_is_required():
+    assert CliRunner().invoke(benchmark.app, []).exit_code != 0
