@@ -1,0 +1,104 @@
+"""Random crops of images held in memory, cut a batch at a time.
+
+An image takes part as often as crops fit into it, at each of several scales; an image that has
+just the size of a crop (CIFAR-10) takes part once. Everything stays uint8.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from irec.errors import DataError
+
+
+def scaled_copies(
+    image: UInt8[np.ndarray, "h w 3"], scales: Sequence[float], smallest: int
+) -> list[UInt8[np.ndarray, "_h _w 3"]]:
+    """`image` at each scale (Lanczos) at which its shorter side is at least `smallest` pixels."""
+    copies = []
+    for scale in scales:
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        if min(height, width) < smallest:
+            continue
+        if scale == 1.0:
+            copies.append(image)
+        else:
+            resized = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+            copies.append(np.asarray(resized))
+    return copies
+
+
+class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
+    """Square crops, at random places for training or at fixed ones for validation."""
+
+    def __init__(
+        self,
+        images: Sequence[UInt8[np.ndarray, "_h _w 3"]],
+        crop_size: int,
+        scales: Sequence[float] = (1.0,),
+        is_random: bool = False,
+    ) -> None:
+        """Cut `images` into cells; a crop lies in its cell, or near it where `is_random`.
+
+        Args:
+            images: each at least `crop_size` pixels high and wide at one of the scales.
+            crop_size: side of the crops in pixels.
+            scales: factors on height and width at which crops are cut.
+            is_random: whether crops are shifted by up to half a crop and flipped at random.
+
+        Raises:
+            DataError: no image is large enough.
+        """
+        self.crop_size = crop_size
+        self.is_random = is_random
+        self.images = [
+            torch.from_numpy(np.ascontiguousarray(copy.transpose(2, 0, 1)))
+            for image in images
+            for copy in scaled_copies(image, scales, crop_size)
+        ]
+        if not self.images:
+            raise DataError(f"none of {len(images)} images holds a crop of {crop_size} pixels")
+        self.cells = [
+            (index, row * crop_size, column * crop_size)
+            for index, image in enumerate(self.images)
+            for row in range(image.shape[1] // crop_size)
+            for column in range(image.shape[2] // crop_size)
+        ]
+
+    def __len__(self) -> int:
+        """Number of cells."""
+        return len(self.cells)
+
+    def __getitem__(self, index: int) -> UInt8[Tensor, "3 s s"]:
+        """One crop."""
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> UInt8[Tensor, "n 3 s s"]:
+        """A batch of crops; DataLoader calls this with all indices of a batch."""
+        size = self.crop_size
+        if self.is_random:
+            shifts = torch.randint(-size // 2, size // 2 + 1, (len(indices), 2)).tolist()
+            is_flipped = torch.rand(len(indices)) < 0.5
+        else:
+            shifts = [[0, 0]] * len(indices)
+            is_flipped = torch.zeros(len(indices), dtype=torch.bool)
+        crops = []
+        for index, (down, right) in zip(indices, shifts, strict=True):
+            which, top, left = self.cells[index]
+            image = self.images[which]
+            top = min(max(top + down, 0), image.shape[1] - size)
+            left = min(max(left + right, 0), image.shape[2] - size)
+            crops.append(image[:, top : top + size, left : left + size])
+        batch = torch.stack(crops)
+        return torch.where(is_flipped[:, None, None, None], batch.flip(3), batch)
+
+
+def identity(batch: Any) -> Any:
+    """Collate function for data sets that already return whole batches."""
+    return batch

@@ -1,0 +1,78 @@
+"""Any image folders, image files and .npy arrays as data sets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from irec.datamodules.base import ImageDataModule, ImageListDataset
+from irec.datamodules.crops import CropDataset
+from irec.datamodules.image_files import read_array, read_sources
+from irec.errors import DataError
+from irec.images import image_paths
+
+
+class ImageFolderDataModule(ImageDataModule):
+    """Images from folders (searched recursively), single files, and .npy arrays of uint8 images."""
+
+    def __init__(
+        self,
+        train: Sequence[str] = (),
+        val: Sequence[str] = (),
+        predict: Sequence[str] = (),
+        crop_size: int = 32,
+        scales: Sequence[float] = (1.0,),
+        batch_size: int = 16,
+        predict_batch_size: int = 16,
+        max_val_crops: int = 1000,
+        max_predict_images: int | None = None,
+    ) -> None:
+        """Name the sources; each list may mix folders, image files and .npy arrays [n, h, w, 3].
+
+        Args:
+            train: sources of training crops.
+            val: sources of crops for validate and test, cut at scale 1.
+            predict: sources of whole images to compress.
+            crop_size: side of the crops in pixels.
+            scales: factors at which training crops are cut from each image that is large enough.
+            batch_size: crops per batch.
+            predict_batch_size: images per batch of compression.
+            max_val_crops: use at most the first so many crops for validate and test.
+            max_predict_images: compress at most the first so many images.
+        """
+        super().__init__(batch_size, predict_batch_size)
+        self.sources = {"train": list(train), "val": list(val), "predict": list(predict)}
+        self.crop_size = crop_size
+        self.scales = list(scales)
+        self.max_val_crops = max_val_crops
+        self.max_predict_images = max_predict_images
+
+    def setup(self, stage: str) -> None:
+        """Read what `stage` (fit, validate, test, predict) needs."""
+        if stage == "fit":
+            images = list(read_sources(self._named("train")))
+            self.train_set = CropDataset(images, self.crop_size, self.scales, is_random=True)
+        if stage in ("fit", "validate", "test"):
+            crops = CropDataset(list(read_sources(self._named("val"))), self.crop_size)
+            crops.cells = crops.cells[: self.max_val_crops]
+            self.val_set = self.test_set = crops
+        if stage == "predict":
+            items = [item for source in self._named("predict") for item in _list_images(source)]
+            self.predict_set = ImageListDataset(items[: self.max_predict_images])
+
+    def _named(self, which: str) -> list[str]:
+        if not self.sources[which]:
+            raise DataError(
+                f"no images named: give --data.{which} a folder, a file or a .npy array"
+            )
+        return self.sources[which]
+
+
+def _list_images(source: str) -> list[tuple[str, Path | np.ndarray]]:
+    """Names and places of the images of one source; arrays' images are called by their index."""
+    path = Path(source)
+    if path.suffix == ".npy":
+        return [(f"{path.stem}_{i:05d}", image) for i, image in enumerate(read_array(path))]
+    if path.is_dir():
+        return [(str(p.relative_to(path)), p) for p in image_paths(path)]
+    return [(path.name, path)]

@@ -1,0 +1,37 @@
+"""Three bundled photographs to try compression on; their origin stands in the README beside."""
+
+from pathlib import Path
+
+from irec.datamodules.base import ImageDataModule, ImageListDataset
+from irec.errors import DataError
+from irec.images import image_paths
+
+SAMPLES = Path(__file__).parent
+
+
+class SampleImagesDataModule(ImageDataModule):
+    """The bundled photographs, for predict only: three images are no training set."""
+
+    def __init__(self, predict_batch_size: int = 16, max_predict_images: int | None = None) -> None:
+        """Say how much is compressed at once.
+
+        Args:
+            predict_batch_size: images per batch of compression.
+            max_predict_images: compress at most the first so many images.
+        """
+        super().__init__(batch_size=1, predict_batch_size=predict_batch_size)
+        self.max_predict_images = max_predict_images
+
+    def setup(self, stage: str) -> None:
+        """Find the photographs.
+
+        Raises:
+            DataError: `stage` is not "predict".
+        """
+        if stage != "predict":
+            raise DataError(
+                f"the bundled photographs are for predict; for {stage} name your own images: "
+                "--data irec.datamodules.image_folder.ImageFolderDataModule (see lightning_configs)"
+            )
+        items = [(path.name, path) for path in image_paths(SAMPLES)]
+        self.predict_set = ImageListDataset(items[: self.max_predict_images])

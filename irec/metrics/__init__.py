@@ -1,0 +1,1 @@
+"""Metrics: exact bit counts; imports no other part of irec."""

@@ -1,0 +1,93 @@
+import hashlib
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+from torchvision.datasets import CIFAR10
+
+from irec.datamodules.cifar10 import CIFAR10DataModule
+from irec.errors import DataError
+
+N_IMAGES = 6
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+
+
+@pytest.fixture
+def cifar10(tmp_path, monkeypatch, no_network):
+    """A small data set in torchvision's layout, its checksums made known to torchvision."""
+    root = tmp_path / "cifar10"
+    folder = root / CIFAR10.base_folder
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+
+    def write(name, **contents):
+        (folder / name).write_bytes(pickle.dumps(contents))
+        return md5(folder / name)
+
+    def batch(name):
+        pixels = generator.integers(0, 256, (N_IMAGES, 3072), dtype=np.uint8)
+        return [name, write(name, data=pixels, labels=[0] * N_IMAGES)]
+
+    monkeypatch.setattr(CIFAR10, "train_list", [batch("data_batch_1"), batch("data_batch_2")])
+    monkeypatch.setattr(CIFAR10, "test_list", [batch("test_batch")])
+    meta = {**CIFAR10.meta, "md5": write("batches.meta", label_names=["frog"])}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    return root
+
+
+def test_every_stage_gets_its_images(cifar10):
+    data = CIFAR10DataModule(str(cifar10), batch_size=4, max_val_images=5, max_predict_images=3)
+    data.prepare_data()
+    data.setup("fit")
+    assert [batch.shape for batch in data.train_dataloader()] == [(4, 3, 32, 32)] * 3
+    assert len(data.val_set) == 5
+    data.setup("test")
+    assert len(data.test_set) == N_IMAGES
+    data.setup("predict")
+    (batch,) = data.predict_dataloader()
+    assert [image.name for image in batch] == ["test_00000", "test_00001", "test_00002"]
+    raw = pickle.loads((cifar10 / CIFAR10.base_folder / "test_batch").read_bytes())["data"]
+    expected = raw[1].reshape(3, 32, 32)
+    np.testing.assert_array_equal(batch[1].pixels, expected.transpose(1, 2, 0))
+    np.testing.assert_array_equal(data.test_set[1], expected)
+
+
+@pytest.mark.parametrize("download", [True, False])
+def test_an_archive_put_into_the_folder_is_unpacked(cifar10, monkeypatch, download):
+    folder = cifar10 / CIFAR10.base_folder
+    archive = cifar10 / CIFAR10.filename
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, CIFAR10.base_folder)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(archive))
+    for path in folder.iterdir():
+        path.unlink()
+    data = CIFAR10DataModule(str(cifar10), download)
+    data.prepare_data()
+    data.setup("validate")
+    assert len(data.val_set) == N_IMAGES
+
+
+def test_where_there_is_no_network_the_archive_to_fetch_is_named(tmp_path, no_network):
+    data = CIFAR10DataModule(str(tmp_path / "absent"))
+    with pytest.raises(DataError, match=r"absent: .*no network.*put .*cifar-10-python\.tar\.gz"):
+        data.prepare_data()
+
+
+def test_an_absent_data_set_is_not_downloaded_unasked(tmp_path):
+    data = CIFAR10DataModule(str(tmp_path / "absent"), download=False)
+    data.prepare_data()
+    with pytest.raises(DataError, match=r"put .*cifar-10-python\.tar\.gz into this folder"):
+        data.setup("fit")
+    assert not (tmp_path / "absent").exists()

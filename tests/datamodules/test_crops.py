@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+
+from irec.datamodules.crops import CropDataset, scaled_copies
+from irec.errors import DataError
+from tests.pictures import noise
+
+
+def test_fixed_crops_tile_the_image():
+    image = noise(70, 100, 3)
+    crops = CropDataset([image], 32)
+    assert len(crops) == 2 * 3
+    np.testing.assert_array_equal(crops[4], image[32:64, 32:64].transpose(2, 0, 1))
+    assert torch.equal(crops.__getitems__([4, 0])[0], crops[4])
+
+
+def test_random_crops_lie_inside_the_image():
+    # Every pixel says where it is, so that a crop tells its place and whether it is flipped.
+    rows, columns = np.mgrid[:70, :100].astype(np.uint8)
+    image = np.stack([rows, columns, rows], axis=2)
+    crops = CropDataset([image], 32, is_random=True)
+    batch = crops.__getitems__([5] * 400).int()
+    tops, lefts = batch[:, 0].amin((1, 2)), batch[:, 1].amin((1, 2))
+    flipped = batch[:, 1, 0, 0] > batch[:, 1, 0, -1]
+    assert set(tops.tolist()) == set(range(16, 39))
+    assert set(lefts.tolist()) == set(range(48, 69))
+    assert 140 < flipped.sum() < 260
+    unflipped = torch.where(flipped[:, None, None, None], batch.flip(3), batch)
+    for crop, top, left in zip(unflipped, tops, lefts, strict=True):
+        expected = image[top : top + 32, left : left + 32].transpose(2, 0, 1)
+        np.testing.assert_array_equal(crop, expected)
+
+
+def test_images_of_the_size_of_a_crop_are_only_flipped():
+    image = noise(32, 32, 3)
+    batch = CropDataset([image], 32, is_random=True).__getitems__([0] * 50)
+    seen = {crop.numpy().tobytes() for crop in batch}
+    plain = np.ascontiguousarray(image.transpose(2, 0, 1))
+    assert seen == {plain.tobytes(), np.ascontiguousarray(plain[:, :, ::-1]).tobytes()}
+
+
+def test_scales_that_leave_too_few_pixels_are_passed_over():
+    image = noise(64, 128, 3)
+    assert [copy.shape for copy in scaled_copies(image, (1.0, 0.5, 0.25), 32)] == [
+        (64, 128, 3),
+        (32, 64, 3),
+    ]
+
+
+def test_images_that_hold_no_crop_are_refused():
+    with pytest.raises(DataError, match="none of 2 images holds a crop of 32 pixels"):
+        CropDataset([noise(31, 90, 3), noise(90, 31, 3)], 32)
+    with pytest.raises(DataError, match="none of 0 images"):
+        CropDataset([], 32)
