@@ -20,6 +20,11 @@ _RATE_EXPONENTS = [j / 2 if j <= 16 else 2.0 * j - 24.0 for j in range(N_RATES)]
 _PAPER_EXPONENT = 0.7864636765648174
 
 
+def rho_of_index(rho_index: int) -> float:
+    """Return rho, in [0, 1), of an index of the geometric schedule; see `geometric_variances`."""
+    return 1.0 - 2.0 ** -_RATE_EXPONENTS[rho_index]
+
+
 def geometric_variances(n_steps: int, rho_index: int) -> list[float]:
     """Return the steps' variances sigma_k^2 of the geometric schedule; they sum to one.
 

@@ -1,0 +1,55 @@
+"""Encoding and decoding as latent sources: the coder plugged into a model's generative pass."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.distributions import Normal
+
+from irec.coding import (
+    CoderSettings,
+    SearchSettings,
+    TensorCode,
+    decode_batch,
+    encode_batch,
+)
+
+
+class EncodingSource:
+    """Codes a sample of each posterior, and hands on what the decoder will decode.
+
+    Attributes:
+        codes: for each latent tensor so far, the codes of the batch.
+    """
+
+    def __init__(self, seed: int, coder: CoderSettings, search: SearchSettings) -> None:
+        """Set up the source; the decoder needs the same `seed` and `coder`."""
+        self.seed = seed
+        self.coder = coder
+        self.search = search
+        self.codes: list[list[TensorCode]] = []
+
+    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
+        """Encode, then decode by the decoder's own function: z is equal to the last bit."""
+        if posterior is None:
+            raise ValueError("EncodingSource needs a posterior: run the inference pass first")
+        tensor = len(self.codes)
+        codes = encode_batch(
+            posterior, prior, self.seed, tensor=tensor, coder=self.coder, search=self.search
+        )
+        self.codes.append(codes)
+        return decode_batch(codes, prior, self.seed, tensor=tensor, coder=self.coder)
+
+
+class DecodingSource:
+    """Decodes the latent tensors of a batch, one call after the other."""
+
+    def __init__(self, codes: Sequence[list[TensorCode]], seed: int, coder: CoderSettings) -> None:
+        """Set up the source; `codes` as :attr:`EncodingSource.codes`."""
+        self.seed = seed
+        self.coder = coder
+        self._remaining = list(enumerate(codes))[::-1]
+
+    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
+        """Return the next latent tensor; raises CorruptFileError for an impossible code."""
+        tensor, codes = self._remaining.pop()
+        return decode_batch(codes, prior, self.seed, tensor=tensor, coder=self.coder)

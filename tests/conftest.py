@@ -1,0 +1,38 @@
+"""Shape and type checks in every module under test; tests that cannot influence one another."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+# Before anything of irec is imported: the hook rewrites modules as they load.
+jaxtyping.install_import_hook("irec", "beartype.beartype")
+
+# More threads than cores make small convolutions slower.
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers_in_any_order() -> Iterator[None]:
+    """Every test starts from the same global generators and leaves them as they were."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a checkpoint of an untrained model."""
+    # Imported late: the hook above has to come first.
+    from tests.checkpoints import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny")

@@ -1,0 +1,82 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from irec.errors import CheckpointError
+from irec.models.latent_source import PosteriorSampler
+from irec.models.zoo import WEIGHTS_FILE, fingerprint_of, load_checkpoint
+
+
+@pytest.fixture
+def copy(tiny_checkpoint, tmp_path):
+    return shutil.copytree(tiny_checkpoint, tmp_path / "copy")
+
+
+def test_a_loaded_model_is_ready_to_run(tiny_checkpoint):
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    assert checkpoint.name == "tiny"
+    assert not checkpoint.model.training
+    assert not any(parameter.requires_grad for parameter in checkpoint.model.parameters())
+    given = checkpoint.model(torch.zeros(1, 3, 8, 8), PosteriorSampler())
+    assert torch.isfinite(given.mean).all()
+
+
+def test_loading_twice_gives_equal_weights(tiny_checkpoint):
+    one, two = (load_checkpoint(tiny_checkpoint).model.state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_any_change_changes_the_fingerprint(copy):
+    before = fingerprint_of(copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["coding"]["usual_rho"][0] += 1
+    (copy / "config.json").write_text(json.dumps(config))
+    assert fingerprint_of(copy) != before
+
+
+def damage_config(folder):
+    (folder / "config.json").write_text("{")
+
+
+def drop_section(folder):
+    (folder / "config.json").write_text("{}")
+
+
+def change_size(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["model"]["n_blocks"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def unknown_architecture(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["architecture"] = "vdvae"
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def truncate_weights(folder):
+    path = folder / WEIGHTS_FILE
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def remove_weights(folder):
+    (folder / WEIGHTS_FILE).unlink()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_config,
+        drop_section,
+        change_size,
+        unknown_architecture,
+        truncate_weights,
+        remove_weights,
+    ],
+)
+def test_damage_is_a_clear_error(copy, damage):
+    damage(copy)
+    with pytest.raises(CheckpointError, match=str(copy) + "|weights"):
+        load_checkpoint(copy)
