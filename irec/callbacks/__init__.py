@@ -1,0 +1,1 @@
+"""Lightning callbacks: writing compressed files and their table, saving the resolved config."""

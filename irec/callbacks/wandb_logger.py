@@ -1,0 +1,53 @@
+"""A WandbLogger that needs no account: without a key it logs to disk and says so."""
+
+import os
+from typing import Any, Literal
+
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
+
+
+class AutoOfflineWandbLogger(WandbLogger):
+    """Logs to wandb; offline where no API key is set and nothing else was asked for."""
+
+    def __init__(
+        self,
+        project: str = "irec",
+        name: str | None = None,
+        save_dir: str = "runs",
+        id: str | None = None,
+        group: str | None = None,
+        tags: list[str] | None = None,
+        mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+    ) -> None:
+        """Set up the logger.
+
+        Args:
+            project: wandb project.
+            name: of the run; wandb invents one where it is None.
+            save_dir: folder for logs and checkpoints.
+            id: of the run, to continue one.
+            group: of runs that belong together.
+            tags: of the run.
+            mode: "auto" is online with a key, offline without.
+        """
+        if mode == "auto":
+            mode = _available_mode(save_dir)
+        os.makedirs(save_dir, exist_ok=True)
+        settings: dict[str, Any] = {"mode": mode, "group": group, "tags": tags}
+        super().__init__(project=project, name=name, save_dir=save_dir, id=id, **settings)
+
+
+def _available_mode(save_dir: str) -> Literal["online", "offline", "disabled"]:
+    """What the environment asks for or allows."""
+    asked = os.environ.get("WANDB_MODE", "")
+    if asked == "disabled":
+        return "disabled"
+    if asked != "offline" and wandb.login(prompt=False):
+        return "online"
+    rank_zero_info(
+        f"wandb: no API key, so this run is logged offline; look at it with `wandb leet "
+        f"{save_dir}/wandb`, upload it with `wandb sync {save_dir}/wandb/offline-run-*`"
+    )
+    return "offline"

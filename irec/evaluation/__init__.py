@@ -1,0 +1,1 @@
+"""What compressed files are measured against."""

@@ -1,0 +1,1 @@
+"""LightningModules: objective, optimiser, logging, and the compression loop."""

@@ -1,0 +1,153 @@
+"""Training, evaluation and use of the RVAE: negative ELBO with free bits, Adamax, compression."""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from jaxtyping import UInt8
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.seed import isolate_rng
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from irec.codec import LosslessCodec
+from irec.datamodules.base import NamedImage
+from irec.errors import CheckpointError
+from irec.lightning_modules.compression import CoderOptions, CompressedImage, compress_batch
+from irec.metrics.bits import BitsPerDimension
+from irec.models.latent_source import PosteriorSampler
+from irec.models.likelihoods import LikelihoodName
+from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.weight_norm import data_dependent_initialisation, is_initialised
+from irec.models.zoo import Checkpoint, load_checkpoint
+
+
+class RVAEModule(LightningModule):
+    """The lossless model: a ResNet VAE trained on -log p(x|z) + KL(q || p)."""
+
+    def __init__(
+        self,
+        n_blocks: int = 24,
+        hidden_channels: int = 160,
+        latent_channels: int = 32,
+        likelihood: LikelihoodName = "logistic",
+        learning_rate: float = 1e-3,
+        milestones: Sequence[int] = (50_000, 100_000, 150_000, 200_000),
+        decay: float = 0.3,
+        free_bits_nats: float = 0.1,
+        checkpoint: str | None = None,
+    ) -> None:
+        """Set up model and recipe; the defaults are the paper's (arXiv 2010.01185, appendix).
+
+        Args:
+            n_blocks: bidirectional residual blocks.
+            hidden_channels: deterministic channels.
+            latent_channels: stochastic channels of each block.
+            likelihood: "logistic" (the paper's) or "conditional_logistic".
+            learning_rate: of Adamax.
+            milestones: steps at which the learning rate is multiplied by `decay`.
+            decay: that factor.
+            free_bits_nats: KL below which a latent channel of a block costs nothing in training
+                (sum over positions, mean over the batch).
+            checkpoint: name or folder of an exported checkpoint to start from; it decides the
+                model's size and likelihood. predict needs one.
+        """
+        super().__init__()
+        config = RVAEConfig(n_blocks, hidden_channels, latent_channels, likelihood)
+        self.checkpoint: Checkpoint | None = None
+        self.coder_options = CoderOptions()
+        if checkpoint is None:
+            self.model = RVAE(config)
+        else:
+            self.checkpoint = load_checkpoint(checkpoint)
+            self.model = copy.deepcopy(self.checkpoint.model).requires_grad_(True)
+            config = self.model.config
+        # A run's checkpoint describes its model by itself, wherever the weights came from.
+        self.save_hyperparameters(asdict(config), ignore=["checkpoint"])
+        self.save_hyperparameters(
+            {
+                "learning_rate": learning_rate,
+                "milestones": list(milestones),
+                "decay": decay,
+                "free_bits_nats": free_bits_nats,
+            }
+        )
+        self.val_bpd = BitsPerDimension()
+        self.test_bpd = BitsPerDimension()
+
+    def on_train_start(self) -> None:
+        """Initialise a fresh model from its first batch, with the same result on every rank."""
+        if is_initialised(self.model):
+            return
+        with isolate_rng(), torch.no_grad(), data_dependent_initialisation(self.model):
+            batch = next(iter(self.trainer.train_dataloader or ()))
+            self.model(batch.to(self.device).float(), PosteriorSampler())
+        state = self.trainer.strategy.broadcast(self.model.state_dict())
+        self.model.load_state_dict(state)
+
+    def _terms(self, images: UInt8[Tensor, "n 3 h w"]) -> tuple[Tensor, list[Tensor]]:
+        """Nats per image of the likelihood [n], and of each tensor's KL divergence [n, c]."""
+        pixels = images.float()
+        source = PosteriorSampler()
+        log_prob = self.model(pixels, source).log_prob(pixels).sum((1, 2, 3))
+        return -log_prob, [kl.sum((2, 3)) for kl in source.kl_nats]
+
+    def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
+        """Loss in nats per image; logs the bits per dimension of both terms."""
+        distortion, kl_nats = self._terms(batch)
+        per_channel = torch.stack([kl.mean(0) for kl in kl_nats])
+        free = per_channel.clamp(min=self.hparams["free_bits_nats"])
+        to_bpd = 1.0 / (batch[0].numel() * math.log(2.0))
+        nll, kl = distortion.mean().detach() * to_bpd, per_channel.sum().detach() * to_bpd
+        self.log("train/bpd", nll + kl, prog_bar=True)
+        self.log_dict({"train/nll_bpd": nll, "train/kl_bpd": kl})
+        return distortion.mean() + free.sum()
+
+    def validation_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
+        """Bits per dimension (one posterior sample), and the KL of each latent tensor."""
+        self._evaluate(batch, self.val_bpd, "val")
+
+    def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
+        """As validation, on the test set."""
+        self._evaluate(batch, self.test_bpd, "test")
+
+    def _evaluate(self, batch: Tensor, metric: BitsPerDimension, stage: str) -> None:
+        distortion, kl_nats = self._terms(batch)
+        total = distortion.double() + torch.stack([kl.sum(1) for kl in kl_nats]).double().sum(0)
+        metric.update(total, batch.numel())
+        self.log(f"{stage}/bpd", metric, prog_bar=True, batch_size=len(batch))
+        for index, kl in enumerate(kl_nats):
+            nats = kl.sum(1).mean()
+            self.log(f"{stage}/kl_nats/tensor_{index:02d}", nats, batch_size=len(batch))
+
+    def on_predict_start(self) -> None:
+        """Set the coder up on this rank's device."""
+        if self.checkpoint is None:
+            raise CheckpointError(
+                "predict needs an exported checkpoint: give --model.checkpoint a name or a folder "
+                "(irec export makes one from a training run)"
+            )
+        self.codec = LosslessCodec(
+            self.checkpoint,
+            effort=self.coder_options.effort,
+            seed=self.coder_options.seed,
+            verify=False,
+            device=self.device,
+        )
+
+    def predict_step(self, batch: list[NamedImage], batch_idx: int) -> list[CompressedImage]:
+        """Compress a batch of images and check that each file decodes to its image."""
+        return compress_batch(self.codec, batch, self.coder_options.ideal_samples)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Adamax with the learning rate multiplied by `decay` at each milestone (in steps)."""
+        optimizer = torch.optim.Adamax(self.parameters(), lr=self.hparams["learning_rate"])
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(
+            optimizer, list(self.hparams["milestones"]), gamma=self.hparams["decay"]
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }

@@ -1,0 +1,54 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from irec.evaluation.classical import png_bits, png_bytes, webp_bits, webp_bytes
+
+
+def smooth_image(channels):
+    rows, columns = np.mgrid[:24, :40]
+    planes = [(rows * (3 + c) + columns * 5) % 256 for c in range(channels)]
+    return np.stack(planes, axis=2).astype(np.uint8)
+
+
+def decoded(data):
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.array(image)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_files_decode_to_the_same_pixels(channels):
+    pixels = smooth_image(channels)
+    np.testing.assert_array_equal(decoded(png_bytes(pixels)), pixels)
+    webp = decoded(webp_bytes(pixels))
+    if channels <= 2:
+        np.testing.assert_array_equal(webp[:, :, :3], pixels[:, :, :1].repeat(3, 2))
+    if channels in (2, 4):
+        np.testing.assert_array_equal(webp[:, :, 3], pixels[:, :, -1])
+    if channels >= 3:
+        np.testing.assert_array_equal(webp, pixels)
+
+
+def test_colour_below_transparency_is_kept():
+    pixels = smooth_image(4)
+    pixels[:, :, 3] = 0
+    np.testing.assert_array_equal(decoded(webp_bytes(pixels)), pixels)
+
+
+def test_bits_are_those_of_the_file_and_settings_are_strong():
+    pixels = smooth_image(3)
+    assert png_bits(pixels) == 8 * len(png_bytes(pixels))
+    assert webp_bits(pixels) == 8 * len(webp_bytes(pixels))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    assert png_bits(pixels) <= 8 * len(buffer.getvalue())
+    assert webp_bits(pixels) < 8 * pixels.size
+
+
+def test_images_too_large_for_webp_have_no_size():
+    assert webp_bits(np.zeros((1, 16383, 3), np.uint8)) is not None
+    assert webp_bits(np.zeros((16384, 1, 3), np.uint8)) is None
+    assert png_bits(np.zeros((16384, 1, 3), np.uint8)) > 0

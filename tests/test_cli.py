@@ -1,0 +1,145 @@
+"""``python -m irec fit|predict`` from end to end, on a tiny model."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from irec.cli import main
+from irec.codec import decompress
+from tests.pictures import picture
+
+FOLDER = "irec.datamodules.image_folder.ImageFolderDataModule"
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # LightningCLI warns where it is given arguments beside those of the process.
+    monkeypatch.setattr(sys, "argv", ["irec"])
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    sizes = {"a.png": (16, 16, 3), "b.png": (9, 21, 1), "inner/c.png": (12, 8, 4)}
+    for seed, (name, size) in enumerate(sizes.items()):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(*size, seed).squeeze()).save(path)
+    return tmp_path / "pictures"
+
+
+def predict_arguments(checkpoint, pictures, output_dir, *more):
+    return [
+        "predict",
+        f"--model.checkpoint={checkpoint}",
+        f"--data={FOLDER}",
+        f"--data.predict=[{pictures}]",
+        f"--output_dir={output_dir}",
+        "--coder.effort=1",
+        *QUIET,
+        *more,
+    ]
+
+
+def without_seconds(row):
+    return {name: value for name, value in row.items() if not name.endswith("_s")}
+
+
+def test_predict_writes_files_that_decode_and_a_table_that_adds_up(
+    tiny_checkpoint, pictures, tmp_path, capsys
+):
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 0
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["name"] for row in document["images"]] == ["a.png", "b.png", "inner/c.png"]
+    for row in document["images"]:
+        path = (tmp_path / "out" / row["name"]).with_suffix(".irec")
+        decoded = decompress(path.read_bytes(), checkpoint=str(tiny_checkpoint))
+        original = np.asarray(Image.open(pictures / row["name"]))
+        assert np.array_equal(decoded.squeeze(), original)
+        assert row["file_bits"] == 8 * path.stat().st_size
+        assert row["index_bits"] + row["side_bits"] + row["residual_bits"] == row["file_bits"]
+    total = document["total"]
+    assert total["file_bits"] == sum(row["file_bits"] for row in document["images"])
+    with (tmp_path / "out" / "results.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3
+    assert "all 3" in capsys.readouterr().out
+
+
+def test_predict_obeys_the_command_line(tiny_checkpoint, pictures, tmp_path):
+    for effort in (1, 7):
+        arguments = predict_arguments(tiny_checkpoint, pictures, f"effort{effort}")
+        assert main([*arguments, f"--coder.effort={effort}", "--coder.seed=5"]) == 0
+    one, seven = (
+        json.loads((tmp_path / f"effort{effort}" / "results.json").read_text())["total"]
+        for effort in (1, 7)
+    )
+    assert seven["residual_bits"] + seven["index_bits"] < one["residual_bits"] + one["index_bits"]
+
+
+def test_fit_export_and_predict_follow_each_other(tmp_path, pictures, tiny_checkpoint):
+    np.save("images.npy", np.stack([picture(32, 32, 3, seed) for seed in range(8)]))
+    config = Path(__file__).parent.parent / "lightning_configs" / "rvae_small.yaml"
+    arguments = ["fit", f"--config={config}", *QUIET, "--trainer.max_steps=4"]
+    arguments += ["--data.train=[images.npy]", "--data.val=[images.npy]", "--data.batch_size=4"]
+    arguments += ["--model.n_blocks=2", "--model.hidden_channels=8", "--model.latent_channels=2"]
+    assert main(arguments) == 0
+    (run,) = Path("runs").rglob("last.ckpt")
+    assert list(Path("runs").rglob("irec_config.yaml"))
+    from irec.codec.export import export_checkpoint
+
+    export_checkpoint(run, Path("exported"), [picture(32, 32, 3)])
+    assert main(predict_arguments("exported", pictures, "out")) == 0
+    # The same command goes on from a checkpoint of the run.
+    assert main([*arguments, f"--ckpt_path={run}", "--trainer.max_steps=6"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model.checkpoint=nowhere"], "nowhere"),
+        (["--data.predict=[empty]"], "empty"),
+        (["--coder.effort=11"], "effort"),
+    ],
+)
+def test_wrong_turns_give_one_line(tiny_checkpoint, pictures, tmp_path, capsys, more, message):
+    (tmp_path / "empty").mkdir()
+    assert main([*predict_arguments(tiny_checkpoint, pictures, "out"), *more]) == 1
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert errors[-1].startswith("irec: ")
+    assert message in errors[-1]
+    assert not any("Traceback" in line for line in errors)
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_several_processes_give_the_same_files_and_sums(
+    tiny_checkpoint, pictures, tmp_path, n_processes
+):
+    for devices in (1, n_processes):
+        arguments = predict_arguments(tiny_checkpoint, pictures, f"out{devices}")
+        more = [f"--trainer.devices={devices}", "--data.predict_batch_size=1"]
+        if devices > 1:
+            more.append("--trainer.strategy=ddp")
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+        subprocess.run(
+            [sys.executable, "-m", "irec", *arguments, *more], env=environment, check=True
+        )
+    one, many = (
+        json.loads((tmp_path / f"out{devices}" / "results.json").read_text())
+        for devices in (1, n_processes)
+    )
+    assert [without_seconds(row) for row in one["images"]] == [
+        without_seconds(row) for row in many["images"]
+    ]
+    for path in (tmp_path / "out1").rglob("*.irec"):
+        twin = tmp_path / f"out{n_processes}" / path.relative_to(tmp_path / "out1")
+        assert path.read_bytes() == twin.read_bytes()
