@@ -1,0 +1,201 @@
+"""Doing a command's jobs one after the other: progress, a line for each, failures, a summary."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from irec.commands.jobs import Job, UsageError
+from irec.errors import DataError, IrecError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one job took and gave.
+
+    Attributes:
+        bytes_in: size of the source file.
+        bytes_out: size of the file made.
+        n_dims: height x width x channels of the image.
+    """
+
+    bytes_in: int
+    bytes_out: int
+    n_dims: int
+
+
+@dataclass
+class Tally:
+    """How a run is going."""
+
+    n_jobs: int
+    n_failed: int = 0
+    done: list[Done] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.perf_counter() - self.started
+
+    def counts(self) -> str:
+        """How many files are done and how many are not, in words."""
+        text = f"{len(self.done)} of {self.n_jobs} files"
+        return f"{text}, {self.n_failed} failed" if self.n_failed else text
+
+
+Work = Callable[[Job], Done]
+Describe = Callable[[Sequence[Done]], str]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    problems: Sequence[str],
+    start: Callable[[], Work],
+    describe: Describe,
+    *,
+    quiet: bool,
+) -> None:
+    """Do all jobs; one that fails is reported on stderr and the others are done.
+
+    Args:
+        jobs: what to do.
+        problems: lines about inputs that gave no job; they count as failures.
+        start: loads what the work needs, called if there is any job; returns what does one job,
+            and raises IrecError or OSError where it cannot.
+        describe: says what one or several jobs took and gave.
+        quiet: whether only failures are shown.
+
+    Raises:
+        typer.Exit: code 1 if anything failed, 130 after Ctrl-C.
+    """
+    tally = Tally(n_jobs=len(jobs) + len(problems))
+    for problem in problems:
+        _fail(tally, problem)
+    try:
+        if jobs:
+            work = start()
+            with _progress(len(jobs), quiet) as advance:
+                for job in jobs:
+                    _do(job, work, describe, tally, quiet)
+                    advance()
+    except KeyboardInterrupt:
+        say(f"interrupted; {len(tally.done)} of {tally.n_jobs} files are done", sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if tally.n_jobs > 1 and not quiet:
+        say(f"{tally.counts()}: {describe(tally.done)}, {tally.seconds:.1f} s")
+    if tally.n_failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _do(job: Job, work: Work, describe: Describe, tally: Tally, quiet: bool) -> None:
+    start = time.perf_counter()
+    try:
+        done = work(job)
+    except (IrecError, OSError, MemoryError) as error:
+        message = str(error) or type(error).__name__
+        names_a_file = str(job.source) in message or str(job.target) in message
+        _fail(tally, message if names_a_file else f"{job.source}: {message}")
+        return
+    tally.done.append(done)
+    if not quiet:
+        seconds = time.perf_counter() - start
+        say(f"{job.source} -> {job.target}: {describe([done])}, {seconds:.1f} s")
+
+
+def _fail(tally: Tally, message: str) -> None:
+    tally.n_failed += 1
+    say(f"failed: {message}", sys.stderr)
+
+
+@contextlib.contextmanager
+def _progress(n_jobs: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar on stderr where somebody looks at it; yields what moves it on by one job."""
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        # Lines for a terminal go around the bar; lines for a pipe must stay on stdout.
+        redirect_stdout=sys.stdout.isatty(),
+        disable=quiet or not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("", total=n_jobs)
+        yield lambda: progress.advance(task)
+
+
+def say(text: str, file: Any = None) -> None:
+    """Print a line whatever bytes file names are made of."""
+    print(text.encode(errors="replace").decode(), file=file or sys.stdout, flush=True)
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print an error that concerns the whole command as one line, and leave with its exit code."""
+    try:
+        yield
+    except UsageError as error:
+        say(f"irec: {error}", sys.stderr)
+        raise typer.Exit(EXIT_USAGE) from error
+    except IrecError as error:
+        say(f"irec: {error}", sys.stderr)
+        raise typer.Exit(EXIT_FAILED) from error
+
+
+def prepare_target(path: Path, *, force: bool) -> None:
+    """Make sure, before the work, that its result can be written.
+
+    Args:
+        path: of the file to be made; its folder is created.
+        force: whether an existing file may be replaced.
+
+    Raises:
+        OutputFileError: the file exists, or the folder cannot be created or written to.
+    """
+    from irec.bitstream import OutputFileError
+
+    if path.exists() and not force:
+        raise OutputFileError(f"{path} exists already; --force overwrites it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFileError(
+            f"cannot write {path}: its folder cannot be created ({error.strerror})"
+        ) from error
+    if not os.access(path.parent, os.W_OK):
+        raise OutputFileError(f"cannot write {path}: no permission to write to its folder")
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,69 @@
+"""``irec decompress``: ``.irec`` files to images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from irec.commands.batch import (
+    Done,
+    Work,
+    one_line_errors,
+    prepare_target,
+    read_file,
+    run_jobs,
+)
+from irec.commands.jobs import Job, Naming, plan_jobs
+from irec.commands.options import (
+    DeviceOption,
+    FileCheckpointOption,
+    ForceOption,
+    OutputOption,
+    QuietOption,
+    check_device,
+)
+from irec.images import OUTPUT_SUFFIXES, encode_image
+
+NAMING = Naming({".irec"}, ".png", OUTPUT_SUFFIXES)
+
+
+def decompress(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE|DIR", readable=False, help=".irec files, or folders of them."),
+    ],
+    output: OutputOption = None,
+    checkpoint: FileCheckpointOption = None,
+    force: ForceOption = False,
+    device: DeviceOption = "cpu",
+    quiet: QuietOption = False,
+) -> None:
+    """Decompress .irec files: photo.irec becomes photo.png.
+
+    The pixels are exactly those that were compressed, or an error says why there are none.
+    With -o NAME the suffix of NAME chooses the format: .png, .webp (lossless), .ppm or .pgm.
+    """
+
+    def start() -> Work:
+        check_device(device)
+        from irec.bitstream import write_atomically
+        from irec.codec import codec_for
+
+        def work(job: Job) -> Done:
+            data = read_file(job.source)
+            prepare_target(job.target, force=force)
+            pixels = codec_for(data, checkpoint=checkpoint, device=device).decode(data)
+            image = encode_image(pixels, job.target.suffix)
+            write_atomically(job.target, image, overwrite=force)
+            return Done(len(data), len(image), pixels.size)
+
+        return work
+
+    with one_line_errors():
+        jobs, problems = plan_jobs(inputs, output, NAMING)
+        run_jobs(jobs, problems, start, _describe, quiet=quiet)
+
+
+def _describe(done: Sequence[Done]) -> str:
+    return f"{sum(d.bytes_in for d in done):,} -> {sum(d.bytes_out for d in done):,} bytes"

@@ -1,0 +1,79 @@
+"""``irec export``: a training run's checkpoint to one that compresses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from irec.commands.batch import one_line_errors, say
+from irec.commands.jobs import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PATCH_SIZE = 32
+N_PATCHES = 128
+# The bundled photographs, by their place: they lie beside a module that imports Lightning.
+_SAMPLES = Path(__file__).parent.parent / "datamodules" / "samples"
+
+
+def export(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN.ckpt", help="Checkpoint written by irec fit.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder to write, such as checkpoints/NAME."
+        ),
+    ],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Folder, image file or .npy array of typical images; repeat it for several. On "
+            "patches of them the usual cost of each latent tensor is measured, which keeps file "
+            "headers short. Default: the bundled photographs.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite the checkpoint in DIR.")
+    ] = False,
+) -> None:
+    """Turn a training checkpoint into one that compresses.
+
+    Files compressed with a checkpoint need exactly that checkpoint to be decompressed.
+    """
+    with one_line_errors():
+        if output.exists() and not output.is_dir():
+            raise UsageError(f"-o {output}: a file; name a folder")
+        if not force and output.is_dir() and any(output.glob("*.safetensors")):
+            raise UsageError(f"-o {output}: holds a checkpoint already; --force overwrites it")
+        from irec.codec.export import export_checkpoint
+        from irec.models.zoo import load_checkpoint
+
+        export_checkpoint(run, output, _patches(images or [_SAMPLES]))
+        fingerprint = load_checkpoint(output).fingerprint.hex()
+    say(f"{run} -> {output} (fingerprint {fingerprint})")
+
+
+def _patches(sources: Sequence[Path]) -> list["np.ndarray"]:
+    """Patches uint8 [32, 32, 3], spread evenly over all images.
+
+    Raises:
+        DataError: a source is unreadable.
+        UsageError: no image is large enough.
+    """
+    from irec.datamodules.image_files import read_sources
+
+    patches = [
+        image[top : top + PATCH_SIZE, left : left + PATCH_SIZE]
+        for image in read_sources(sources)
+        for top in range(0, image.shape[0] - PATCH_SIZE + 1, PATCH_SIZE)
+        for left in range(0, image.shape[1] - PATCH_SIZE + 1, PATCH_SIZE)
+    ]
+    if not patches:
+        raise UsageError(f"--images: no image is {PATCH_SIZE} pixels high and wide or more")
+    stride = max(1, len(patches) // N_PATCHES)
+    return patches[::stride][:N_PATCHES]

@@ -1,0 +1,137 @@
+"""``irec inspect``: what an ``.irec`` file holds, and where its bytes go."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from irec.commands.batch import EXIT_FAILED, read_file, say
+from irec.commands.options import FileCheckpointOption
+from irec.errors import IrecError, ModelMismatchError
+
+if TYPE_CHECKING:
+    from irec.bitstream import Header
+    from irec.codec import FileDescription
+
+_COLOURS = {
+    "RGB": "RGB",
+    "GREY": "greyscale",
+    "GREY_ALPHA": "greyscale with alpha",
+    "RGBA": "RGB with alpha",
+}
+
+
+def inspect(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="FILE", readable=False, help=".irec files.")
+    ],
+    checkpoint: FileCheckpointOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per file, one a line.")
+    ] = False,
+) -> None:
+    """Say what .irec files hold, and where every byte goes."""
+    n_failed = 0
+    for path in inputs:
+        try:
+            facts = _facts(path, checkpoint)
+        except IrecError as error:
+            n_failed += 1
+            message = str(error)
+            message = message if str(path) in message else f"{path}: {message}"
+            say(f"failed: {message}", sys.stderr)
+        else:
+            say(json.dumps(facts) if as_json else "\n".join(_lines(facts)))
+    if n_failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _facts(path: Path, checkpoint: str | None) -> dict[str, Any]:
+    """Everything that is said about a file, as plain types."""
+    data = read_file(path)
+    from irec.bitstream import read_header
+    from irec.codec import describe
+
+    header = read_header(data)
+    try:
+        description = describe(data, checkpoint)
+    except ModelMismatchError as error:
+        image = f"{header.width}x{header.height} {_COLOURS[header.colour.name]}"
+        raise ModelMismatchError(f"{path} holds an image of {image}, but {error}") from error
+    return {
+        "file": str(path),
+        "bytes": len(data),
+        "format_version": description.format_version,
+        **_header_facts(header),
+        "checkpoint": description.checkpoint,
+        "sections_bits": description.sections,
+        "tensors": _tensor_facts(description),
+    }
+
+
+def _header_facts(header: "Header") -> dict[str, Any]:
+    colour = header.colour
+    return {
+        "mode": "lossy" if header.lossy else "lossless",
+        "height": header.height,
+        "width": header.width,
+        "channels": colour.n_colour_channels + colour.has_alpha,
+        "colour": _COLOURS[colour.name],
+        "fingerprint": header.fingerprint.hex(),
+        "seed": header.seed,
+        "candidates_per_step": 1 << header.log2_candidates,
+    }
+
+
+def _tensor_facts(description: "FileDescription") -> list[dict[str, Any]]:
+    """One row per tile and latent tensor, in the order in which they are coded."""
+    from irec.coding.schedule import rho_of_index
+
+    return [
+        {
+            "tile": tile_index,
+            "tensor": tensor_index,
+            "steps": tensor.n_steps,
+            "rho": rho_of_index(tensor.rho_index),
+            "index_bits": tensor.n_steps * description.header.log2_candidates,
+        }
+        for tile_index, tile in enumerate(description.tiles)
+        for tensor_index, tensor in enumerate(tile.tensors)
+    ]
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    """The facts for a reader."""
+    n_dims = facts["height"] * facts["width"] * facts["channels"]
+    bpd = 8 * facts["bytes"] / n_dims
+    yield f"{facts['file']}: {facts['bytes']:,} bytes, {bpd:.3f} bits per dimension"
+    yield f"  image   {facts['width']}x{facts['height']} {facts['colour']}, {facts['mode']}"
+    yield f"  format  version {facts['format_version']}"
+    yield f"  model   {facts['checkpoint']} (fingerprint {facts['fingerprint']})"
+    yield f"  coder   seed {facts['seed']}, {facts['candidates_per_step']} candidates a step"
+    yield ""
+    yield f"  {'section':<12} {'bits':>12} {'bytes':>14} {'share':>8}"
+    sections: dict[str, int] = facts["sections_bits"]
+    total = sum(sections.values())
+    for name, bits in [*sections.items(), ("total", total)]:
+        label = name.removesuffix("_bits").replace("_", " ")
+        yield f"  {label:<12} {bits:>12,} {bits / 8:>14,.3f} {bits / total:>8.2%}"
+    yield ""
+    yield f"  {'tensor':>6} {'steps':>10} {'index bits':>12} {'share':>8}  rho"
+    for tensor in range(1 + max((row["tensor"] for row in facts["tensors"]), default=-1)):
+        rows = [row for row in facts["tensors"] if row["tensor"] == tensor]
+        steps, bits = (sum(row[key] for row in rows) for key in ("steps", "index_bits"))
+        share = f"{bits / total:.2%}"
+        yield f"  {tensor:>6} {steps:>10,} {bits:>12,} {share:>8}  {_rho_range(rows)}"
+
+
+def _rho_range(rows: list[dict[str, Any]]) -> str:
+    """The schedules of one tensor's tiles; none where nothing was sent."""
+    rhos = [row["rho"] for row in rows if row["steps"]]
+    if not rhos:
+        return "-"
+    low, high = min(rhos), max(rhos)
+    return f"{low:.4f}" if low == high else f"{low:.4f} to {high:.4f}"

@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from irec.commands.jobs import UsageError
+
+Device = Literal["cpu", "cuda"]
+
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="Folder for the results (created where it is missing), or for a single input the "
+        "name of the file. Default: beside each input.",
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+FileCheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="Checkpoint to decode with. Default: the installed one that the file asks for.",
+    ),
+]
+
+
+def check_device(device: Device) -> None:
+    """Raise a UsageError where `device` is not there."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: no GPU that this PyTorch can use; take --device cpu")

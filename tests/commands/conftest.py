@@ -1,0 +1,49 @@
+"""A folder of small images, and a checkpoint that compresses them badly but at once."""
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from irec.commands.app import app
+from tests.checkpoints import write_checkpoint
+from tests.pictures import noise
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny", seed=1)
+
+
+@pytest.fixture(scope="session")
+def other_checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "other", seed=2)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder with a.png (RGB, 9x6 pixels) and inner/b.png (grey, 4x5)."""
+    for name, array in {"a": noise(6, 9, 3), "inner/b": noise(5, 4)}.items():
+        path = tmp_path / "images" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def run(checkpoint):
+    """Runs a command in this process: run("compress", path, ...) -> result."""
+
+    def run(command, *arguments, use_checkpoint=True):
+        options = ["--checkpoint", str(checkpoint)] if use_checkpoint else []
+        if command == "compress" and "--effort" not in arguments:
+            options += ["--effort", "1"]
+        return CliRunner().invoke(app, [command, *map(str, arguments), *options])
+
+    return run
+
+
+@pytest.fixture
+def compressed(run, images):
+    """images/a.irec beside images/a.png."""
+    assert run("compress", images / "a.png").exit_code == 0
+    return images / "a.irec"

@@ -1,0 +1,72 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from irec.commands.app import app
+from irec.commands.export import N_PATCHES, _patches
+from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.zoo import load_checkpoint
+
+
+@pytest.fixture
+def run_checkpoint(tmp_path):
+    """What irec fit writes, as far as export reads it."""
+    config = {"n_blocks": 1, "hidden_channels": 8, "latent_channels": 2, "likelihood": "logistic"}
+    state = RVAE(RVAEConfig(**config)).state_dict()
+    path = tmp_path / "run.ckpt"
+    torch.save(
+        {
+            "state_dict": {f"model.{name}": value for name, value in state.items()},
+            "hyper_parameters": {**config, "learning_rate": 1e-3},
+        },
+        path,
+    )
+    return path
+
+
+def export(*arguments):
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+def test_an_exported_checkpoint_loads_and_compresses(run_checkpoint, run, images, tmp_path):
+    Image.new("RGB", (40, 70)).save(tmp_path / "typical.png")
+    folder = tmp_path / "checkpoints/mine"
+    result = export(run_checkpoint, "-o", folder, "--images", tmp_path / "typical.png")
+    assert result.exit_code == 0, result.output
+    assert load_checkpoint(folder).fingerprint.hex() in result.stdout
+    assert json.loads((folder / "config.json").read_text())["model"]["hidden_channels"] == 8
+    result = run("compress", images / "a.png", "--checkpoint", folder, use_checkpoint=False)
+    assert result.exit_code == 0, result.stderr
+
+
+def test_an_existing_checkpoint_is_kept_unless_forced(run_checkpoint, checkpoint, tmp_path):
+    before = (checkpoint / "config.json").read_bytes()
+    result = export(run_checkpoint, "-o", checkpoint)
+    assert result.exit_code == 2
+    assert "--force" in result.stderr
+    assert (checkpoint / "config.json").read_bytes() == before
+
+
+def test_what_is_no_checkpoint_is_one_line(tmp_path):
+    (tmp_path / "bad.ckpt").write_text("hello")
+    for name in ("bad.ckpt", "absent.ckpt"):
+        result = export(tmp_path / name, "-o", tmp_path / "out")
+        assert result.exit_code == 1
+        assert name in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert not (tmp_path / "out").exists()
+
+
+def test_patches_are_spread_over_all_images(tmp_path):
+    for index in range(2):
+        Image.new("RGB", (32 * 12, 32 * 12), (index, 0, 0)).save(tmp_path / f"{index}.png")
+    patches = _patches([tmp_path])
+    assert len(patches) == N_PATCHES
+    assert {patch.shape for patch in patches} == {(32, 32, 3)}
+    assert {int(patch[0, 0, 0]) for patch in patches} == {0, 1}
+    np.save(tmp_path / "array.npy", np.zeros((3, 32, 32, 3), np.uint8))
+    assert len(_patches([tmp_path / "array.npy"])) == 3
