@@ -1,0 +1,39 @@
+"""README's examples are run as they stand."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from irec.commands.app import COMMANDS
+from tests.pictures import picture
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_functions_give_the_pixels_back():
+    (code,) = (block for block in blocks("python") if "irec.compress" in block)
+    names = {"image": picture(16, 24, 3)}
+    exec(code, names)
+    assert isinstance(names["data"], bytes)
+    np.testing.assert_array_equal(names["pixels"], names["image"])
+
+
+def test_the_coder_gives_a_sample():
+    (code,) = (block for block in blocks("python") if "irec.coding" in block)
+    names = {}
+    exec(code, names)
+    assert names["z"].shape == (1000,)
+
+
+@pytest.mark.parametrize("block", blocks("sh"))
+def test_shell_examples_name_commands_and_files_that_exist(block):
+    for command in re.findall(r"^(?:irec|.*python -m irec) (\w+)", block, re.MULTILINE):
+        assert command in COMMANDS
+    for config in re.findall(r"--config (\S+)", block):
+        assert (Path(__file__).parent.parent / config).is_file()
