@@ -20,7 +20,6 @@ from torch import Tensor
 from irec.coding.blocks import CurrentBlocks, Stream
 from irec.coding.codebook import Codebook
 from irec.coding.shared_randomness import (
-    SIGN_POOL_SIZE,
     SharedRandomness,
     extend_hash,
     sign_pool_row,
@@ -86,10 +85,8 @@ class _Beams:
     def extend(self, rows: Int64[Tensor, " n"]) -> None:
         """Extend every beam by every candidate of one step, and keep the best."""
         blocks, (n, n_beams, width) = self._blocks, self._offset.shape
-        stream = torch.arange(n, device=rows.device).unsqueeze(1)
-        pool = blocks.signs.view(-1, width)
-        pool_row = sign_pool_row(self._hash) + stream * SIGN_POOL_SIZE  # [n, B]
-        score = self._score_candidates(rows, pool.index_select(0, pool_row.flatten()))
+        pool_row = sign_pool_row(self._hash) + blocks.first_sign[:n]  # [n, B]
+        score = self._score_candidates(rows, blocks.signs.index_select(0, pool_row.flatten()))
         n_candidates = score.shape[2]
         self._score, best = _top(score.flatten(1), n_beams)
         parent, index = best // n_candidates, best % n_candidates
@@ -97,10 +94,11 @@ class _Beams:
 
         self._hash = extend_hash(self._hash.gather(1, parent), index)
         self._before = self._before.gather(1, parent)
+        stream = torch.arange(n, device=rows.device).unsqueeze(1)
         beam = (parent + stream * n_beams).flatten()
         offset = self._offset.view(-1, width).index_select(0, beam)
         chosen = (rows.unsqueeze(1) * n_candidates + index).flatten()
-        signs = pool.index_select(0, pool_row.flatten().index_select(0, beam))
+        signs = blocks.signs.index_select(0, pool_row.flatten().index_select(0, beam))
         offset.addcmul_(signs, blocks.candidates.view(-1, width).index_select(0, chosen))
         self._offset = offset.view(n, n_beams, width)
 
@@ -111,7 +109,8 @@ class _Beams:
         slope = blocks.slope[:n].unsqueeze(1)
         self._offset.sub_(blocks.drift[rows].unsqueeze(1))
         pull = torch.addcmul(slope, curvature, self._offset)  # q d + m, [n, B, A]
-        own = torch.linalg.vecdot(pull + slope, self._offset).mul_(0.5).add_(self._before)
+        own = torch.linalg.vecdot(pull, self._offset)
+        own.add_(torch.linalg.vecdot(slope, self._offset)).mul_(0.5).add_(self._before)
         pull.mul_(signs.view_as(pull))
         candidates = blocks.candidates.index_select(0, rows).transpose(1, 2)  # [n, A, M]
         score = torch.bmm(pull, candidates)
