@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from irec.errors import CheckpointError, ModelMismatchError
 from irec.models.rvae import RVAE, RVAEConfig
@@ -148,15 +148,35 @@ def save_checkpoint(folder: Path, model: RVAE, coding: CodingStatistics) -> None
         folder: created where it does not exist.
         model: left as it is, but for folding, which does not change its function.
         coding: measured on typical images.
+
+    Raises:
+        CheckpointError: the system refuses to write.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot create {folder}: {error.strerror}") from error
     config = {
         "architecture": "rvae",
         "model": asdict(model.config),
         "coding": asdict(coding),
     }
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
-    save_file(folded_state(model), folder / WEIGHTS_FILE)
+    contents = {
+        WEIGHTS_FILE: save(folded_state(model)),
+        CONFIG_FILE: (json.dumps(config, indent=2) + "\n").encode(),
+    }
+    # Names are taken only once both files are on disk: no weights with another model's config.
+    temporary = {name: folder / f".{name}.tmp" for name in contents}
+    try:
+        for name, data in contents.items():
+            temporary[name].write_bytes(data)
+        for name, path in temporary.items():
+            path.replace(folder / name)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder}: {error.strerror}") from error
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
 
 
 def folded_state(model: RVAE) -> dict[str, torch.Tensor]:

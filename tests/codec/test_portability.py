@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from irec.bitstream.grid import COUPLING_GRID, LOG_SCALE_GRID, MEAN_GRID
 from irec.codec import LosslessCodec
 from tests.pictures import picture
 
@@ -43,3 +44,39 @@ def test_another_process_decodes_the_same_pixels(
         check=True,
     )
     assert np.array_equal(np.load(tmp_path / "decoded.npy"), image)
+
+
+_PARAMETERS = """
+import sys
+import numpy as np
+import torch
+from irec.models.zoo import load_checkpoint
+
+model = load_checkpoint().model.double()
+generator = torch.Generator().manual_seed(0)
+
+def source(prior, posterior):
+    noise = torch.randn(prior.loc.shape, generator=generator, dtype=torch.float64)
+    return prior.loc + prior.scale * noise
+
+with torch.no_grad():
+    given = model.generate(source, None, 1, 96, 96)
+np.savez(sys.argv[1], mean=given.mean, log_scale=given.log_scale, coupling=given.coupling)
+"""
+
+
+def test_instruction_sets_drift_apart_by_far_less_than_the_bounds(tmp_path):
+    found = []
+    for capability in ("default", "avx2", "avx512"):
+        path = tmp_path / f"{capability}.npz"
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.getcwd(),
+            "ATEN_CPU_CAPABILITY": capability,
+        }
+        subprocess.run([sys.executable, "-c", _PARAMETERS, path], env=environment, check=True)
+        found.append(np.load(path))
+    grids = {"mean": MEAN_GRID, "log_scale": LOG_SCALE_GRID, "coupling": COUPLING_GRID}
+    for name, grid in grids.items():
+        drift = max(np.abs(one[name] - found[0][name]).max() for one in found[1:])
+        assert drift < 0.1 * grid.drift_bound
