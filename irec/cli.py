@@ -9,15 +9,20 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from irec.callbacks.bitstream_writer import BitstreamWriter
 from irec.callbacks.config_saver import RunConfigSaver
+from irec.callbacks.epoch_lines import EpochLines
 from irec.datamodules.base import ImageDataModule
 from irec.errors import IrecError
 from irec.lightning_modules.compression import CoderOptions
 from irec.models.zoo import DEFAULT_CHECKPOINT
+from irec.terminal import say
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+_EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
 
 # What `irec predict` does without arguments: the bundled photographs with the shipped model.
 _PREDICT_DEFAULTS = {
@@ -29,11 +34,15 @@ _PREDICT_DEFAULTS = {
     "trainer.logger": False,
     "trainer.enable_checkpointing": False,
     "trainer.enable_model_summary": False,
+    # A line for each image takes its place.
+    "trainer.enable_progress_bar": False,
 }
 
 
 class IrecCLI(LightningCLI):
     """LightningCLI whose predict compresses: its options are --coder.* and --output_dir."""
+
+    writer: BitstreamWriter
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -50,6 +59,7 @@ class IrecCLI(LightningCLI):
         self, klass: type, subcommand: str, **kwargs: Any
     ) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.add_argument("--quiet", action="store_true", help="Print results or failures only.")
         if subcommand == "predict":
             parser.add_class_arguments(CoderOptions, "coder")
             parser.add_argument(
@@ -67,34 +77,68 @@ class IrecCLI(LightningCLI):
         Lightning would let the hyper-parameters in a run's checkpoint override the command line.
         """
 
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """Show progress as a bar to people, and as lines to a pipe or a file."""
+        config = self.config_init[self.subcommand].trainer
+        if self.config[self.subcommand].quiet:
+            kwargs |= {"enable_progress_bar": False, "enable_model_summary": False}
+        elif not sys.stdout.isatty() and config.enable_progress_bar is not False:
+            kwargs["enable_progress_bar"] = False
+            if self.subcommand == "fit":
+                config.callbacks = [*(config.callbacks or []), EpochLines()]
+        return super().instantiate_trainer(**kwargs)
+
     def before_predict(self) -> None:
         """Hand the coder's options to the model, and add the callback that writes files."""
-        run = self.config["predict"]["ckpt_path"]
-        if run is not None:
+        config = self.config["predict"]
+        if config.ckpt_path is not None:
             raise IrecError(
                 "files can be decoded by others with an exported checkpoint only: run "
-                f"`irec export {run} -o FOLDER`, then predict with --model.checkpoint FOLDER"
+                f"`irec export {config.ckpt_path} -o FOLDER`, then predict with "
+                "--model.checkpoint FOLDER"
             )
         self.model.coder_options = self.config_init["predict"]["coder"]
-        self.trainer.callbacks.append(BitstreamWriter(self.config["predict"]["output_dir"]))  # type: ignore[attr-defined]
+        self.writer = BitstreamWriter(config.output_dir, config.quiet)
+        self.trainer.callbacks.append(self.writer)  # type: ignore[attr-defined]
 
     def predict(self, **kwargs: Any) -> None:
         """Compress without keeping every prediction in memory."""
         self.trainer.predict(**kwargs, return_predictions=False)
 
+    def after_predict(self) -> None:
+        """End with an error where an image failed; the others are done, and each was reported."""
+        # Of several processes one is enough: Lightning would kill the others for it.
+        if self.writer.n_failed and self.trainer.is_global_zero:
+            raise IrecError(f"{self.writer.n_failed} of the images could not be compressed")
+
 
 @contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def _quiet_libraries(is_quiet: bool) -> Iterator[None]:
     """Leave out what Lightning tells about itself; warnings about a user's run stay."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_about_the_run)
-    with warnings.catch_warnings():
-        for message in (".*LeafSpec.*", ".*does not have many workers.*", ".*args parameter is.*"):
-            warnings.filterwarnings("ignore", message)
-        yield
+    if is_quiet:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in (
+                ".*LeafSpec.*",
+                ".*does not have many workers.*",
+                ".*args parameter is.*",
+                # fit goes on from the last checkpoint; the first start has none.
+                ".*there is no last checkpoint available.*",
+                ".*Checkpoint directory .* exists and is not empty.*",
+            ):
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _is_about_the_run(record: logging.LogRecord) -> bool:
-    return "litlogger" not in record.getMessage() and "TPU available" not in record.getMessage()
+    message = record.getMessage()
+    return not any(word in message for word in ("litlogger", "TPU available", "KeyboardInterrupt"))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -104,9 +148,9 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command (one of SUBCOMMANDS) and its options.
 
     Returns:
-        Exit code: 0, or 1 with one line on stderr.
+        Exit code: 0, 1 with one line on stderr, or 130 after Ctrl-C.
     """
-    with _quiet_libraries():
+    with _quiet_libraries("--quiet" in arguments):
         try:
             IrecCLI(
                 LightningModule,
@@ -118,19 +162,31 @@ def main(arguments: Sequence[str]) -> int:
                 auto_configure_optimizers=False,
                 # An int: `true` would mean 0 without saying so.
                 seed_everything_default=1,
+                # A mistyped option is told in a line, not after a page of all the others.
+                parser_kwargs={
+                    name: {"usage": f"irec {name} [--config FILE] [options]"}
+                    for name in SUBCOMMANDS
+                },
                 args=list(arguments),
             )
+        except SystemExit as error:
+            # Lightning turns Ctrl-C into an exit of its own.
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                say("irec: interrupted", sys.stderr)
+            return _EXIT_INTERRUPTED
         except Exception as error:
-            cause = _irec_error(error)
+            cause = _expected_error(error)
             if cause is None:
                 raise
-            print(f"irec: {cause}", file=sys.stderr)
-            return 1
+            say(f"irec: {' '.join(str(cause).split())}", sys.stderr)
+            return _EXIT_FAILED
     return 0
 
 
-def _irec_error(error: BaseException | None) -> IrecError | None:
-    """The IrecError behind an exception: the parser wraps what a constructor raises."""
-    while error is not None and not isinstance(error, IrecError):
+def _expected_error(error: BaseException | None) -> BaseException | None:
+    """What is behind an exception, if it is the user's to mend: parsers wrap what they meet."""
+    while error is not None and not isinstance(error, IrecError | MisconfigurationException):
         error = error.__cause__ or error.__context__
     return error

@@ -1,9 +1,9 @@
 """``python -m irec fit|predict`` from end to end, on a tiny model."""
 
 import csv
+import errno
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -107,6 +107,7 @@ def test_fit_export_and_predict_follow_each_other(tmp_path, pictures, tiny_check
         (["--model.checkpoint=nowhere"], "nowhere"),
         (["--data.predict=[empty]"], "empty"),
         (["--coder.effort=11"], "effort"),
+        (["--trainer.accelerator=gpu"], "gpu"),
     ],
 )
 def test_wrong_turns_give_one_line(tiny_checkpoint, pictures, tmp_path, capsys, more, message):
@@ -118,28 +119,85 @@ def test_wrong_turns_give_one_line(tiny_checkpoint, pictures, tmp_path, capsys, 
     assert not any("Traceback" in line for line in errors)
 
 
-@pytest.mark.slow
-@pytest.mark.ddp
-@pytest.mark.parametrize("n_processes", [2, 3])
-def test_several_processes_give_the_same_files_and_sums(
-    tiny_checkpoint, pictures, tmp_path, n_processes
+def test_a_mistyped_option_is_named_and_is_a_usage_error(tiny_checkpoint, pictures, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(predict_arguments(tiny_checkpoint, pictures, "out", "--coder.efort=3"))
+    assert caught.value.code == 2
+    errors = capsys.readouterr().err
+    assert "coder.efort" in errors.splitlines()[-1]
+    assert len(errors.splitlines()) <= 3
+
+
+def test_a_mistyped_key_of_a_config_is_named(pictures, capsys):
+    Path("typo.yaml").write_text("trainer:\n  max_stepz: 3\n")
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", "--config=typo.yaml"])
+    assert caught.value.code == 2
+    assert "max_stepz" in capsys.readouterr().err
+
+
+def test_an_unreadable_image_is_reported_and_the_others_are_done(
+    tiny_checkpoint, pictures, tmp_path, capsys
 ):
-    for devices in (1, n_processes):
-        arguments = predict_arguments(tiny_checkpoint, pictures, f"out{devices}")
-        more = [f"--trainer.devices={devices}", "--data.predict_batch_size=1"]
-        if devices > 1:
-            more.append("--trainer.strategy=ddp")
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-        subprocess.run(
-            [sys.executable, "-m", "irec", *arguments, *more], env=environment, check=True
-        )
-    one, many = (
-        json.loads((tmp_path / f"out{devices}" / "results.json").read_text())
-        for devices in (1, n_processes)
-    )
-    assert [without_seconds(row) for row in one["images"]] == [
-        without_seconds(row) for row in many["images"]
-    ]
-    for path in (tmp_path / "out1").rglob("*.irec"):
-        twin = tmp_path / f"out{n_processes}" / path.relative_to(tmp_path / "out1")
-        assert path.read_bytes() == twin.read_bytes()
+    (pictures / "b.png").write_bytes(b"no image")
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 1
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[0].startswith(f"failed: {pictures / 'b.png'}: ")
+    assert printed.err.splitlines()[-1] == "irec: 1 of the images could not be compressed"
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["name"] for row in document["images"]] == ["a.png", "inner/c.png"]
+    assert list(document["failed"]) == ["b.png"]
+    assert document["settings"]["effort"] == 1
+    # Once it is mended, only what is missing has to be done.
+    Image.fromarray(picture(9, 21, 1).squeeze()).save(pictures / "b.png")
+    arguments = predict_arguments(tiny_checkpoint, pictures, "out", "--data.predict_batch_size=1")
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count(", kept\n") == 2
+
+
+def test_an_image_that_cannot_be_coded_leaves_the_others_of_its_batch(
+    tiny_checkpoint, pictures, monkeypatch, capsys
+):
+    monkeypatch.setattr("irec.codec.planes.MAX_PIXELS", 200)
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 1
+    assert "failed: a.png: " in capsys.readouterr().err
+    assert len(list(Path("out").rglob("*.irec"))) == 2
+
+
+@pytest.mark.parametrize("what", ["a file", "the table"])
+def test_a_full_disk_is_one_line(tiny_checkpoint, pictures, monkeypatch, capsys, what):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if what == "a file":
+        monkeypatch.setattr(os, "fsync", fail)
+    else:
+        monkeypatch.setattr("irec.callbacks.bitstream_writer.write_results", fail)
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("irec: cannot write ")
+    assert "disk is full" in line or "No space left" in line
+
+
+def test_what_is_printed_to_a_file_has_no_control_codes_and_unbroken_rows(
+    tiny_checkpoint, tmp_path, capsys
+):
+    name = "a-long-name-" * 12 + ".png"
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(picture(8, 8, 3)).save(tmp_path / "pictures" / name)
+    assert main(predict_arguments(tiny_checkpoint, tmp_path / "pictures", "out")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{name}: ")
+    assert sum(name in line for line in lines) == 2
+    assert not any("\x1b" in line or "\r" in line for line in lines)
+
+
+def test_quiet_prints_failures_only(tiny_checkpoint, pictures, capsys):
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out", "--quiet")) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+    (pictures / "b.png").write_bytes(b"no image")
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out", "--quiet")) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "b.png" in printed.err

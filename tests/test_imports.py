@@ -12,12 +12,13 @@ import irec
 PACKAGE = Path(irec.__file__).parent
 
 # Part of irec -> the other parts that it may import; all may import the leaves.
-LEAVES = {"errors", "images"}
+LEAVES = {"errors", "images", "terminal"}
 BELOW_CODEC = {"bitstream", "coding", "models"}
 BESIDE = {"metrics", "datamodules", "evaluation"}
 MAY_IMPORT = {
     "errors": set(),
     "images": {"errors"},
+    "terminal": set(),
     **{part: LEAVES for part in BELOW_CODEC | BESIDE},
     "codec": LEAVES | BELOW_CODEC,
     "callbacks": LEAVES | BELOW_CODEC | BESIDE | {"codec", "lightning_modules"},

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from irec import __version__
-from irec.commands.batch import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, say
+from irec.commands.batch import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from irec.commands.compress import compress
 from irec.commands.decompress import decompress
 from irec.commands.export import export
 from irec.commands.inspect import inspect
 from irec.errors import IrecError
+from irec.terminal import say
 
 app = typer.Typer(
     name="irec",

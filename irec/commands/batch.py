@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.console import Console
@@ -22,6 +21,7 @@ from rich.progress import (
 
 from irec.commands.jobs import Job, UsageError
 from irec.errors import DataError, IrecError
+from irec.terminal import say
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -143,11 +143,6 @@ def _progress(n_jobs: int, quiet: bool) -> Iterator[Callable[[], None]]:
     ) as progress:
         task = progress.add_task("", total=n_jobs)
         yield lambda: progress.advance(task)
-
-
-def say(text: str, file: Any = None) -> None:
-    """Print a line whatever bytes file names are made of."""
-    print(text.encode(errors="replace").decode(), file=file or sys.stdout, flush=True)
 
 
 @contextlib.contextmanager

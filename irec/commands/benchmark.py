@@ -17,6 +17,7 @@ from torch.distributions import Normal
 
 from irec.coding import CoderSettings, decode, encode, log_ratio_nats
 from irec.coding.faithful import FaithfulSettings, decode_faithful, encode_faithful
+from irec.terminal import show_table
 
 _KL_NATS = (30.0, 100.0, 300.0)
 _N_DIMS = 1000
@@ -67,7 +68,7 @@ def benchmark_coder(
             with console.status(f"{name} coder, {kl_nats:.0f} nats"):
                 rows.append(_measure(name, code, kl_nats, n_tensors))
             console.print(f"{name} coder, {kl_nats:.0f} nats: done")
-    Console().print(_table(rows))
+    show_table(_table(rows))
     if json_path is not None:
         _write_whole(json_path, json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     return rows

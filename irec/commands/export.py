@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irec.commands.batch import one_line_errors, say
+from irec.commands.batch import one_line_errors
 from irec.commands.jobs import UsageError
+from irec.terminal import say
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 from torchvision.datasets import CIFAR10
 
-from irec.datamodules.base import ImageDataModule, ImageListDataset
+from irec.datamodules.base import ImageDataModule
+from irec.datamodules.batches import ImageListDataset
 from irec.datamodules.crops import CropDataset
 from irec.errors import DataError
 

@@ -70,6 +70,20 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
             for row in range(image.shape[1] // crop_size)
             for column in range(image.shape[2] // crop_size)
         ]
+        self.draw(seed=0, epoch=0)
+
+    def draw(self, seed: int, epoch: int) -> None:
+        """Choose every crop's shift and flip for an epoch; no effect unless `is_random`.
+
+        They depend on nothing but the arguments and the crop's index: a resumed run, or another
+        number of processes, sees the same crops.
+        """
+        generator = torch.Generator().manual_seed((seed << 24) + epoch)
+        n, half = len(self.cells), self.crop_size // 2
+        if self.is_random:
+            limits = (-half, self.crop_size - half + 1)
+            self._shifts = torch.randint(*limits, (n, 2), generator=generator, dtype=torch.int16)
+            self._is_flipped = torch.rand(n, generator=generator) < 0.5
 
     def __len__(self) -> int:
         """Number of cells."""
@@ -83,8 +97,8 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         """A batch of crops; DataLoader calls this with all indices of a batch."""
         size = self.crop_size
         if self.is_random:
-            shifts = torch.randint(-size // 2, size // 2 + 1, (len(indices), 2)).tolist()
-            is_flipped = torch.rand(len(indices)) < 0.5
+            shifts = self._shifts[indices].tolist()
+            is_flipped = self._is_flipped[indices]
         else:
             shifts = [[0, 0]] * len(indices)
             is_flipped = torch.zeros(len(indices), dtype=torch.bool)

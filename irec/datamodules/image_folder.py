@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from irec.datamodules.base import ImageDataModule, ImageListDataset
+from irec.datamodules.base import ImageDataModule
+from irec.datamodules.batches import ImageListDataset
 from irec.datamodules.crops import CropDataset
 from irec.datamodules.image_files import read_array, read_sources
 from irec.errors import DataError

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,30 @@ def totals(rows: Sequence[ImageResult]) -> dict[str, Any]:
     return summed
 
 
-def write_results(folder: Path, rows: Sequence[ImageResult]) -> None:
-    """Write results.csv and results.json ({"images": [...], "total": {...}}) into `folder`."""
+def write_results(
+    folder: Path,
+    rows: Sequence[ImageResult],
+    settings: Mapping[str, Any] | None = None,
+    failed: Mapping[str, str] | None = None,
+) -> None:
+    """Write results.csv and results.json (settings, images, failed, total) into `folder`.
+
+    Args:
+        folder: must exist.
+        rows: of the images that were compressed.
+        settings: how they were.
+        failed: names of the images that could not be, with the reason; no total includes them.
+    """
     with (folder / "results.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(ImageResult)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
-    document = {"images": [asdict(row) for row in rows], "total": totals(rows)}
+    document = {
+        "settings": dict(settings or {}),
+        "images": [asdict(row) for row in rows],
+        "failed": dict(failed or {}),
+        "total": totals(rows),
+    }
     (folder / "results.json").write_text(json.dumps(document, indent=2) + "\n")
 
 

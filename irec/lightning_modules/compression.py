@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import UInt8
 
 from irec.codec import EncodedImage, IdealBits, LosslessCodec
-from irec.datamodules.base import NamedImage
+from irec.datamodules.batches import FailedImage, NamedImage
 from irec.errors import IrecError
 from irec.evaluation.classical import png_bits, webp_bits
 from irec.evaluation.results import ImageResult
@@ -31,10 +32,44 @@ class CoderOptions:
 
 @dataclass(frozen=True)
 class CompressedImage:
-    """A file and its row in the table of results."""
+    """A file and its row in the table of results.
+
+    Attributes:
+        data: bytes of the file.
+        result: its row.
+        pixels: uint8 [h, w, c], of the image and of what the file decodes to.
+        is_kept: whether an earlier run made the file.
+    """
 
     data: bytes
     result: ImageResult
+    pixels: UInt8[np.ndarray, "h w c"]
+    is_kept: bool = False
+
+
+@dataclass(frozen=True)
+class CompressedBatch:
+    """What became of a batch: every image is in one of the two lists."""
+
+    images: list[CompressedImage]
+    failures: list[FailedImage]
+
+
+def compress_each(
+    codec: LosslessCodec, images: Sequence[NamedImage], ideal_samples: int
+) -> CompressedBatch:
+    """As :func:`compress_batch`, but where that fails each image is tried by itself."""
+    try:
+        return CompressedBatch(compress_batch(codec, images, ideal_samples), [])
+    except (IrecError, MemoryError) as error:
+        if len(images) == 1:
+            reason = str(error) or "out of memory"
+            return CompressedBatch([], [FailedImage(images[0].name, reason)])
+    parts = [compress_each(codec, [image], ideal_samples) for image in images]
+    return CompressedBatch(
+        [image for part in parts for image in part.images],
+        [failure for part in parts for failure in part.failures],
+    )
 
 
 def compress_batch(
@@ -58,7 +93,9 @@ def compress_batch(
     ideal = codec.ideal_bits(pixels, ideal_samples)
     return [
         CompressedImage(
-            one.data, _result(codec, image, one, bits, batch_s * image.pixels.size / n_values)
+            one.data,
+            _result(codec, image, one, bits, batch_s * image.pixels.size / n_values),
+            image.pixels,
         )
         for image, one, bits in zip(images, encoded, ideal, strict=True)
     ]

@@ -2,8 +2,9 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from jaxtyping import UInt8
@@ -12,16 +13,24 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from irec import __version__
 from irec.codec import LosslessCodec
-from irec.datamodules.base import NamedImage
+from irec.datamodules.batches import ImageBatch, NamedImage
 from irec.errors import CheckpointError
-from irec.lightning_modules.compression import CoderOptions, CompressedImage, compress_batch
+from irec.lightning_modules.compression import (
+    CoderOptions,
+    CompressedBatch,
+    CompressedImage,
+    compress_each,
+)
 from irec.metrics.bits import BitsPerDimension
 from irec.models.latent_source import PosteriorSampler
 from irec.models.likelihoods import LikelihoodName
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.weight_norm import data_dependent_initialisation, is_initialised
 from irec.models.zoo import Checkpoint, load_checkpoint
+
+FindDone = Callable[[Sequence[NamedImage]], list[CompressedImage] | None]
 
 
 class RVAEModule(LightningModule):
@@ -58,6 +67,7 @@ class RVAEModule(LightningModule):
         config = RVAEConfig(n_blocks, hidden_channels, latent_channels, likelihood)
         self.checkpoint: Checkpoint | None = None
         self.coder_options = CoderOptions()
+        self.find_done: FindDone = lambda images: None
         if checkpoint is None:
             self.model = RVAE(config)
         else:
@@ -122,24 +132,44 @@ class RVAEModule(LightningModule):
             nats = kl.sum(1).mean()
             self.log(f"{stage}/kl_nats/tensor_{index:02d}", nats, batch_size=len(batch))
 
-    def on_predict_start(self) -> None:
-        """Set the coder up on this rank's device."""
+    @property
+    def shipped(self) -> Checkpoint:
+        """The exported checkpoint that files are made with.
+
+        Raises:
+            CheckpointError: there is none.
+        """
         if self.checkpoint is None:
             raise CheckpointError(
                 "predict needs an exported checkpoint: give --model.checkpoint a name or a folder "
                 "(irec export makes one from a training run)"
             )
+        return self.checkpoint
+
+    @property
+    def compression_settings(self) -> dict[str, Any]:
+        """Everything that predict's files and figures depend on, as JSON has it."""
+        model = {"checkpoint": self.shipped.name, "fingerprint": self.shipped.fingerprint.hex()}
+        return {"irec": __version__, **model, **asdict(self.coder_options)}
+
+    def on_predict_start(self) -> None:
+        """Set the coder up on this rank's device."""
         self.codec = LosslessCodec(
-            self.checkpoint,
+            self.shipped,
             effort=self.coder_options.effort,
             seed=self.coder_options.seed,
             verify=False,
             device=self.device,
         )
 
-    def predict_step(self, batch: list[NamedImage], batch_idx: int) -> list[CompressedImage]:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> CompressedBatch:
         """Compress a batch of images and check that each file decodes to its image."""
-        return compress_batch(self.codec, batch, self.coder_options.ideal_samples)
+        # All or nothing: another batch could give an image another file.
+        done = self.find_done(batch.images)
+        if done is not None:
+            return CompressedBatch(done, batch.failures)
+        made = compress_each(self.codec, batch.images, self.coder_options.ideal_samples)
+        return CompressedBatch(made.images, batch.failures + made.failures)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adamax with the learning rate multiplied by `decay` at each milestone (in steps)."""

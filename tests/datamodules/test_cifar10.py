@@ -57,10 +57,10 @@ def test_every_stage_gets_its_images(cifar10):
     assert len(data.test_set) == N_IMAGES
     data.setup("predict")
     (batch,) = data.predict_dataloader()
-    assert [image.name for image in batch] == ["test_00000", "test_00001", "test_00002"]
+    assert [image.name for image in batch.images] == ["test_00000", "test_00001", "test_00002"]
     raw = pickle.loads((cifar10 / CIFAR10.base_folder / "test_batch").read_bytes())["data"]
     expected = raw[1].reshape(3, 32, 32)
-    np.testing.assert_array_equal(batch[1].pixels, expected.transpose(1, 2, 0))
+    np.testing.assert_array_equal(batch.images[1].pixels, expected.transpose(1, 2, 0))
     np.testing.assert_array_equal(data.test_set[1], expected)
 
 

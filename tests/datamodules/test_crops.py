@@ -7,6 +7,15 @@ from irec.errors import DataError
 from tests.pictures import noise
 
 
+def draws(crops, index, n):
+    """One crop as `n` epochs see it."""
+    seen = []
+    for epoch in range(n):
+        crops.draw(seed=1, epoch=epoch)
+        seen.append(crops[index])
+    return torch.stack(seen)
+
+
 def test_fixed_crops_tile_the_image():
     image = noise(70, 100, 3)
     crops = CropDataset([image], 32)
@@ -20,7 +29,7 @@ def test_random_crops_lie_inside_the_image():
     rows, columns = np.mgrid[:70, :100].astype(np.uint8)
     image = np.stack([rows, columns, rows], axis=2)
     crops = CropDataset([image], 32, is_random=True)
-    batch = crops.__getitems__([5] * 400).int()
+    batch = draws(crops, 5, 400).int()
     tops, lefts = batch[:, 0].amin((1, 2)), batch[:, 1].amin((1, 2))
     flipped = batch[:, 1, 0, 0] > batch[:, 1, 0, -1]
     assert set(tops.tolist()) == set(range(16, 39))
@@ -34,7 +43,7 @@ def test_random_crops_lie_inside_the_image():
 
 def test_images_of_the_size_of_a_crop_are_only_flipped():
     image = noise(32, 32, 3)
-    batch = CropDataset([image], 32, is_random=True).__getitems__([0] * 50)
+    batch = draws(CropDataset([image], 32, is_random=True), 0, 50)
     seen = {crop.numpy().tobytes() for crop in batch}
     plain = np.ascontiguousarray(image.transpose(2, 0, 1))
     assert seen == {plain.tobytes(), np.ascontiguousarray(plain[:, :, ::-1]).tobytes()}

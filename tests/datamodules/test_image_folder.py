@@ -66,7 +66,7 @@ def test_fit_cuts_crops_and_predict_keeps_whole_images(photos):
     assert [len(batch) for batch in data.val_dataloader()] == [2, 1]
     data.setup("predict")
     (batch,) = data.predict_dataloader()
-    assert [(image.name, image.pixels.shape) for image in batch] == [
+    assert [(image.name, image.pixels.shape) for image in batch.images] == [
         ("a.png", (50, 70, 3)),
         ("inner/b.png", (64, 40, 3)),
     ]
@@ -78,8 +78,8 @@ def test_images_of_arrays_are_named_by_their_index(tmp_path):
     data = ImageFolderDataModule(predict=[str(tmp_path / "cifar.npy")], max_predict_images=2)
     data.setup("predict")
     (batch,) = data.predict_dataloader()
-    assert [image.name for image in batch] == ["cifar_00000", "cifar_00001"]
-    np.testing.assert_array_equal(batch[1].pixels, images[1])
+    assert [image.name for image in batch.images] == ["cifar_00000", "cifar_00001"]
+    np.testing.assert_array_equal(batch.images[1].pixels, images[1])
 
 
 def test_no_source_and_colliding_names_are_refused(tmp_path, photos):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from irec.datamodules.base import ImageDataModule, ImageListDataset
+from irec.datamodules.base import ImageDataModule
+from irec.datamodules.batches import ImageListDataset
 from irec.errors import DataError
 from irec.images import image_paths
 

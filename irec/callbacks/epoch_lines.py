@@ -1,0 +1,32 @@
+"""Progress of training as plain lines, for log files and pipes."""
+
+import time
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from irec.terminal import say
+
+
+class EpochLines(Callback):
+    """One line per epoch in place of a progress bar, which only terminals can show."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+        self._first_step = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print where training stands; Lightning calls this after the epoch's validation."""
+        if not trainer.is_global_zero:
+            return
+        seconds = time.perf_counter() - self._started
+        steps = trainer.global_step - self._first_step
+        figures = "".join(
+            f", {name} {value.item():.4f}"
+            for name, value in trainer.callback_metrics.items()
+            if name in ("train/bpd", "val/bpd")
+        )
+        say(
+            f"epoch {trainer.current_epoch}, step {trainer.global_step}{figures}, "
+            f"{steps / seconds:.1f} steps/s"
+        )

@@ -1,0 +1,115 @@
+"""Images to be compressed, in batches that are the same for any number of processes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from torch.utils.data import Dataset
+
+from irec.errors import DataError, IrecError
+from irec.images import read_image
+
+
+class NamedImage(NamedTuple):
+    """An image to be compressed.
+
+    Attributes:
+        name: unique in its data set; the compressed file is called after it.
+        pixels: uint8 [h, w, c], c of 1 to 4.
+    """
+
+    name: str
+    pixels: UInt8[np.ndarray, "h w c"]
+
+
+class FailedImage(NamedTuple):
+    """An image that cannot be read or compressed.
+
+    Attributes:
+        name: in its data set.
+        reason: one line that names the file.
+    """
+
+    name: str
+    reason: str
+
+
+class ImageBatch(NamedTuple):
+    """What is compressed together, and what of it could not be read."""
+
+    images: list[NamedImage]
+    failures: list[FailedImage]
+
+
+class ImageListDataset(Dataset[NamedImage]):
+    """Images of any sizes, read when asked for."""
+
+    def __init__(self, items: Sequence[tuple[str, Path | UInt8[np.ndarray, "_h _w _c"]]]) -> None:
+        """Hold `items`: pairs of a name and a file or an array.
+
+        Raises:
+            DataError: two names differ in nothing but their suffixes, so that their compressed
+                files would be called the same.
+        """
+        self.items = list(items)
+        seen: dict[Path, str] = {}
+        for name, _ in self.items:
+            stem = Path(name).with_suffix("")
+            if stem in seen:
+                raise DataError(
+                    f"two images would be compressed to the same file: {seen[stem]} and {name}; "
+                    "rename one, or compress them in separate runs"
+                )
+            seen[stem] = name
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> NamedImage:
+        """Read one image."""
+        name, source = self.items[index]
+        return NamedImage(name, read_image(source) if isinstance(source, Path) else source)
+
+
+class BatchDataset(Dataset[ImageBatch]):
+    """Whole batches as items, so that Lightning deals batches, not images, to processes.
+
+    What an encoder chooses may depend on a batch's other images, where two candidates score the
+    same but for rounding. Files are the same on any number of processes only if batches are.
+    """
+
+    def __init__(self, images: ImageListDataset, batch_size: int, at_least: int = 1) -> None:
+        """Group images.
+
+        Args:
+            images: in the order in which they are grouped.
+            batch_size: images per batch; the last may have fewer.
+            at_least: number of batches to be reached with empty ones: every process needs one.
+        """
+        self.images = images
+        self.batch_size = batch_size
+        self.n_batches = max(at_least, -(-len(images) // batch_size))
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return self.n_batches
+
+    def __getitem__(self, index: int) -> ImageBatch:
+        """Read a batch; an image that cannot be read is reported and the others are there."""
+        batch = ImageBatch([], [])
+        start = index * self.batch_size
+        for which in range(start, min(start + self.batch_size, len(self.images))):
+            try:
+                batch.images.append(self.images[which])
+            except IrecError as error:
+                batch.failures.append(FailedImage(self.images.items[which][0], str(error)))
+        return batch
+
+
+def only_item(items: list[ImageBatch]) -> ImageBatch:
+    """Collate function for a data set whose items are batches already."""
+    (batch,) = items
+    return batch

@@ -1,0 +1,92 @@
+"""What a run of predict has done so far, so that the same command goes on where it was killed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from irec.evaluation.results import ImageResult
+
+_PREFIX, _SUFFIX = "unfinished-", ".jsonl"
+
+
+class Journal:
+    """One line per image done, in a file for each process; gone once the run is complete.
+
+    A line holds hashes of the image and of the file made from it, which was decoded and compared
+    then: where both are still the same and so are model and settings, nothing has to be redone.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], rank: int = 0) -> None:
+        """Read what earlier runs left.
+
+        Args:
+            folder: where the compressed files are.
+            settings: everything that files and figures depend on, as JSON has it.
+            rank: of this process; it writes a file of its own.
+        """
+        self.folder = folder
+        self.settings = settings
+        self.own = folder / f"{_PREFIX}{rank}{_SUFFIX}"
+        self._done = {line["row"]["name"]: line for line in self._read()}
+
+    def find(
+        self, name: str, pixels: UInt8[np.ndarray, "h w c"], data: bytes
+    ) -> ImageResult | None:
+        """What was measured on an image, or None where it must be compressed.
+
+        Args:
+            name: of the image.
+            pixels: of the image as it is now.
+            data: its file as it is now.
+        """
+        line = self._done.get(name)
+        if line is None or line["image"] != _hash_image(pixels) or line["file"] != _hash(data):
+            return None
+        return ImageResult(**line["row"])
+
+    def add(self, row: ImageResult, pixels: UInt8[np.ndarray, "h w c"], data: bytes) -> None:
+        """Note that an image's file is on disk; the note is on disk when this returns."""
+        line = {
+            "settings": self.settings,
+            "image": _hash_image(pixels),
+            "file": _hash(data),
+            "row": asdict(row),
+        }
+        with self.own.open("a") as file:
+            # The line of a run that was killed in the middle of one must not spoil this one.
+            file.write(("\n" if file.tell() else "") + json.dumps(line))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Remove the files of all processes: the run is complete."""
+        for path in self._paths():
+            path.unlink(missing_ok=True)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{_PREFIX}*{_SUFFIX}"))
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        for path in self._paths():
+            for text in path.read_text().splitlines():
+                try:
+                    line = json.loads(text)
+                except ValueError:
+                    continue  # a process was killed while it wrote
+                if line["settings"] == self.settings:
+                    yield line
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _hash_image(pixels: UInt8[np.ndarray, "h w c"]) -> str:
+    return _hash(repr(pixels.shape).encode() + pixels.tobytes())
