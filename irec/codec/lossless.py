@@ -144,6 +144,8 @@ class LosslessCodec:
         self.verify = verify
         self.device = torch.device(device)
         self._model = copy.deepcopy(checkpoint.model).to(self.device).double()
+        # Estimates need no portable arithmetic, and float32 takes a third of the time.
+        self._estimator = copy.deepcopy(checkpoint.model).to(self.device)
         self._side_info = SideInfoModel(checkpoint.coding.usual_steps, checkpoint.coding.usual_rho)
 
     @torch.inference_mode()
@@ -218,12 +220,11 @@ class LosslessCodec:
         generator = torch.Generator(self.device).manual_seed(seed)
         sums = np.zeros((len(images), 2))
         for batch in self._batches([split_planes(image) for image in images]):
-            pixels = self._pixels(batch)
+            pixels = self._pixels(batch).float()
             for _ in range(n_samples):
                 source = PosteriorSampler(generator)
-                parameters = self._model(pixels, source)
-                log_prob = parameters.log_prob(pixels)
-                kl = torch.stack([kl.sum((1, 2, 3)) for kl in source.kl_nats]).sum(0)
+                log_prob = self._estimator(pixels, source).log_prob(pixels).double()
+                kl = torch.stack(source.kl_nats).double().sum((0, 2, 3, 4))
                 for index, work in enumerate(batch):
                     inside = log_prob[index, : len(work.planes.coded)]
                     inside = inside[:, : work.tile.height, : work.tile.width]
