@@ -1,8 +1,10 @@
 """What every data module shares: loaders for crops, and for whole images to be compressed."""
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
+from irec.datamodules.arrays import ArrayDataset
 from irec.datamodules.batches import BatchDataset, ImageListDataset, only_item
 from irec.datamodules.crops import CropDataset, identity
 from irec.datamodules.sampling import EpochSampler
@@ -11,13 +13,13 @@ from irec.datamodules.sampling import EpochSampler
 class ImageDataModule(LightningDataModule):
     """Base class: a subclass fills in the data sets in `setup`.
 
-    Images are held in memory as uint8 and cut a whole batch at a time, which takes less time than
-    handing them between processes; so there are no worker processes.
+    Images are held in memory, or mapped into it, as uint8 and cut a whole batch at a time, which
+    takes less time than handing them between processes; so there are no worker processes.
     """
 
-    train_set: CropDataset
-    val_set: CropDataset
-    test_set: CropDataset
+    train_set: CropDataset | ArrayDataset
+    val_set: CropDataset | ArrayDataset
+    test_set: CropDataset | ArrayDataset
     predict_set: ImageListDataset
 
     def __init__(self, batch_size: int, predict_batch_size: int) -> None:
@@ -25,6 +27,11 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         self.batch_size = batch_size
         self.predict_batch_size = predict_batch_size
+
+    @property
+    def needs_training_set(self) -> bool:
+        """Whether the run trains; outside of a run anything may follow."""
+        return self.trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING)
 
     def train_dataloader(self) -> DataLoader:
         """Batches uint8 [n, 3, s, s], shuffled; an incomplete last batch is left out."""

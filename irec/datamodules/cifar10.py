@@ -6,12 +6,15 @@ import numpy as np
 from jaxtyping import UInt8
 from torchvision.datasets import CIFAR10
 
+from irec.datamodules.archives import extract
+from irec.datamodules.arrays import ArrayDataset
 from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
-from irec.datamodules.crops import CropDataset
+from irec.datamodules.download import RemoteFile, locked, obtain
 from irec.errors import DataError
 
-IMAGE_SIZE = 32
+# Published: 0.19 GB.
+MAX_UNPACKED_BYTES = 1 << 30
 
 
 class CIFAR10DataModule(ImageDataModule):
@@ -43,9 +46,16 @@ class CIFAR10DataModule(ImageDataModule):
         self.max_predict_images = max_predict_images
 
     def prepare_data(self) -> None:
-        """Download and unpack, once per machine; an archive put into `root` is unpacked too."""
-        if self.download or (self.root / CIFAR10.filename).exists():
-            self._open(train=False, download=True)
+        """Download and unpack, once per machine; an archive put into `root` is unpacked too.
+
+        Raises:
+            DataError: the archive is absent or damaged.
+        """
+        folder = self.root / CIFAR10.base_folder
+        if not (folder.is_dir() and any(folder.iterdir())):
+            with locked(self.root):
+                file = RemoteFile(CIFAR10.url, f"md5:{CIFAR10.tgz_md5}")
+                extract(obtain(file, self.root, self.download), folder, MAX_UNPACKED_BYTES)
 
     def setup(self, stage: str) -> None:
         """Read what `stage` (fit, validate, test, predict) needs.
@@ -54,25 +64,24 @@ class CIFAR10DataModule(ImageDataModule):
             DataError: the data set is absent or damaged.
         """
         if stage == "fit":
-            self.train_set = CropDataset(self._read(train=True), IMAGE_SIZE, is_random=True)
+            self.train_set = ArrayDataset(self._read(train=True), is_random=True)
         test_images = self._read(train=False)
         if stage in ("fit", "validate"):
-            self.val_set = CropDataset(test_images[: self.max_val_images], IMAGE_SIZE)
+            self.val_set = ArrayDataset(test_images[: self.max_val_images])
         elif stage == "test":
-            self.test_set = CropDataset(test_images, IMAGE_SIZE)
+            self.test_set = ArrayDataset(test_images)
         else:
             items = [(f"test_{index:05d}", image) for index, image in enumerate(test_images)]
             self.predict_set = ImageListDataset(items[: self.max_predict_images])
 
-    def _read(self, train: bool) -> list[UInt8[np.ndarray, "32 32 3"]]:
-        return list(self._open(train, download=False).data)
-
-    def _open(self, train: bool, download: bool) -> CIFAR10:
+    def _read(self, train: bool) -> UInt8[np.ndarray, "n 32 32 3"]:
         try:
-            return CIFAR10(self.root, train=train, download=download)
-        # What network, disk, archive and pickles may raise leaves the user the same thing to do.
+            return CIFAR10(self.root, train=train).data
+        # What disk and pickles may raise leaves the user the same thing to do; torchvision verifies
+        # the checksums of the pickles before it reads them.
         except Exception as error:
+            folder = self.root / CIFAR10.base_folder
             raise DataError(
-                f"{self.root}: CIFAR-10 is absent or damaged ({error}); where it cannot be "
-                f"downloaded, put {CIFAR10.url} into this folder: it is unpacked by itself"
+                f"{folder}: CIFAR-10 is absent or damaged ({error}); delete this folder and put "
+                f"{CIFAR10.filename} beside it ({CIFAR10.url}), or let it be downloaded"
             ) from error

@@ -47,7 +47,8 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         """Cut `images` into cells; a crop lies in its cell, or near it where `is_random`.
 
         Args:
-            images: each at least `crop_size` pixels high and wide at one of the scales.
+            images: each at least `crop_size` pixels high and wide at one of the scales; not
+                copied at scale 1, so that they may be mapped from a file.
             crop_size: side of the crops in pixels.
             scales: factors on height and width at which crops are cut.
             is_random: whether crops are shifted by up to half a crop and flipped at random.
@@ -57,18 +58,14 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         """
         self.crop_size = crop_size
         self.is_random = is_random
-        self.images = [
-            torch.from_numpy(np.ascontiguousarray(copy.transpose(2, 0, 1)))
-            for image in images
-            for copy in scaled_copies(image, scales, crop_size)
-        ]
+        self.images = [copy for image in images for copy in scaled_copies(image, scales, crop_size)]
         if not self.images:
             raise DataError(f"none of {len(images)} images holds a crop of {crop_size} pixels")
         self.cells = [
             (index, row * crop_size, column * crop_size)
             for index, image in enumerate(self.images)
-            for row in range(image.shape[1] // crop_size)
-            for column in range(image.shape[2] // crop_size)
+            for row in range(image.shape[0] // crop_size)
+            for column in range(image.shape[1] // crop_size)
         ]
         self.draw(seed=0, epoch=0)
 
@@ -106,10 +103,10 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         for index, (down, right) in zip(indices, shifts, strict=True):
             which, top, left = self.cells[index]
             image = self.images[which]
-            top = min(max(top + down, 0), image.shape[1] - size)
-            left = min(max(left + right, 0), image.shape[2] - size)
-            crops.append(image[:, top : top + size, left : left + size])
-        batch = torch.stack(crops)
+            top = min(max(top + down, 0), image.shape[0] - size)
+            left = min(max(left + right, 0), image.shape[1] - size)
+            crops.append(image[top : top + size, left : left + size])
+        batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
         return torch.where(is_flipped[:, None, None, None], batch.flip(3), batch)
 
 

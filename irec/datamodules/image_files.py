@@ -1,30 +1,55 @@
 """Image files and arrays as training data, with errors that name the file."""
 
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
-from irec.errors import DataError
-from irec.images import image_paths, read_image
+from irec.datamodules.archives import Member
+from irec.errors import DataError, IrecError
+from irec.images import as_array, image_paths, read_image
 
 
 def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a file for training: greyscale is repeated, alpha dropped."""
-    pixels = read_image(path)
+    """Read a file for training, as :func:`as_rgb` has it."""
+    return as_rgb(read_image(path))
+
+
+def read_member(member: Member) -> UInt8[np.ndarray, "h w c"]:
+    """Read a PNG out of an archive as it is: grey, grey and alpha, RGB or RGBA.
+
+    Raises:
+        DataError: damaged.
+        UnsupportedImageError: more than 8 bits per channel.
+    """
+    name = f"{member.archive}: {member.name}"
+    try:
+        with Image.open(BytesIO(member.read()), formats=["PNG"]) as image:
+            return as_array(image, name)
+    except IrecError:
+        raise
+    # Pillow meets damage with whatever its parsing runs into.
+    except Exception as error:
+        raise DataError(f"{name}: not a readable PNG ({error})") from error
+
+
+def as_rgb(pixels: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Repeat greyscale, drop alpha."""
     colour = pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]
     return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)))
 
 
 def read_array(path: Path) -> UInt8[np.ndarray, "n h w 3"]:
-    """Read a .npy file of images.
+    """Map a .npy file of images into memory, read-only: what is not used takes no room.
 
     Raises:
         DataError: absent, not a .npy file, or not uint8 of shape [n, h, w, 3].
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (ValueError, OSError, EOFError) as error:

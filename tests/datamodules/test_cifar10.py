@@ -25,7 +25,7 @@ def no_network(monkeypatch):
 
 
 @pytest.fixture
-def cifar10(tmp_path, monkeypatch, no_network):
+def cifar10(tmp_path, monkeypatch):
     """A small data set in torchvision's layout, its checksums made known to torchvision."""
     root = tmp_path / "cifar10"
     folder = root / CIFAR10.base_folder
@@ -47,7 +47,7 @@ def cifar10(tmp_path, monkeypatch, no_network):
     return root
 
 
-def test_every_stage_gets_its_images(cifar10):
+def test_every_stage_gets_its_images(cifar10, no_network):
     data = CIFAR10DataModule(str(cifar10), batch_size=4, max_val_images=5, max_predict_images=3)
     data.prepare_data()
     data.setup("fit")
@@ -65,7 +65,7 @@ def test_every_stage_gets_its_images(cifar10):
 
 
 @pytest.mark.parametrize("download", [True, False])
-def test_an_archive_put_into_the_folder_is_unpacked(cifar10, monkeypatch, download):
+def test_an_archive_put_into_the_folder_is_unpacked(cifar10, monkeypatch, no_network, download):
     folder = cifar10 / CIFAR10.base_folder
     archive = cifar10 / CIFAR10.filename
     with tarfile.open(archive, "w:gz") as tar:
@@ -81,13 +81,31 @@ def test_an_archive_put_into_the_folder_is_unpacked(cifar10, monkeypatch, downlo
 
 def test_where_there_is_no_network_the_archive_to_fetch_is_named(tmp_path, no_network):
     data = CIFAR10DataModule(str(tmp_path / "absent"))
-    with pytest.raises(DataError, match=r"absent: .*no network.*put .*cifar-10-python\.tar\.gz"):
+    with pytest.raises(DataError, match=r"no network.*put cifar-10-python\.tar\.gz into .*absent"):
         data.prepare_data()
+
+
+@pytest.mark.parametrize("cut_after", [[], [1000]])
+def test_the_archive_is_downloaded_and_unpacked(
+    tmp_path, cifar10, publisher, monkeypatch, cut_after
+):
+    with tarfile.open(tmp_path / "archive", "w:gz") as tar:
+        tar.add(cifar10 / CIFAR10.base_folder, CIFAR10.base_folder)
+    publisher.files[CIFAR10.filename] = (tmp_path / "archive").read_bytes()
+    publisher.cut_after = list(cut_after)
+    monkeypatch.setattr(CIFAR10, "url", publisher.url(CIFAR10.filename))
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(tmp_path / "archive"))
+    data = CIFAR10DataModule(str(tmp_path / "another"))
+    data.prepare_data()
+    data.prepare_data()
+    data.setup("fit")
+    assert len(data.train_set) == 2 * N_IMAGES
+    assert len(publisher.requests) == 1 + len(cut_after)
 
 
 def test_an_absent_data_set_is_not_downloaded_unasked(tmp_path):
     data = CIFAR10DataModule(str(tmp_path / "absent"), download=False)
-    data.prepare_data()
-    with pytest.raises(DataError, match=r"put .*cifar-10-python\.tar\.gz into this folder"):
+    with pytest.raises(DataError, match=r"put cifar-10-python\.tar\.gz into"):
+        data.prepare_data()
+    with pytest.raises(DataError, match=r"absent or damaged .*put cifar-10-python\.tar\.gz beside"):
         data.setup("fit")
-    assert not (tmp_path / "absent").exists()

@@ -62,3 +62,12 @@ def test_images_that_hold_no_crop_are_refused():
         CropDataset([noise(31, 90, 3), noise(90, 31, 3)], 32)
     with pytest.raises(DataError, match="none of 0 images"):
         CropDataset([], 32)
+
+
+def test_images_are_cut_where_they_are(tmp_path):
+    np.save(tmp_path / "images.npy", noise(3, 40, 50, 3))
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    crops = CropDataset(list(images), 32, is_random=True)
+    assert all(np.shares_memory(image, images) for image in crops.images)
+    # What comes out belongs to whoever asked for it.
+    crops[0].zero_()
