@@ -1,0 +1,77 @@
+"""Decoded images of any sizes in one file, mapped from disk: gigabytes of them cost no memory.
+
+A store is a folder with ``pixels.bin``, all pixels one image after the other, and ``images.json``,
+their names and sizes. One file rather than one per image, because each mapped file stays open.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from irec.datamodules.progress import images_bar
+from irec.errors import DataError
+
+_PIXELS = "pixels.bin"
+_INDEX = "images.json"
+
+
+def write_store(
+    folder: Path, n_images: int, images: Iterable[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]
+) -> None:
+    """Write a store, completely or not at all.
+
+    Args:
+        folder: gets its name when all images are in it.
+        n_images: how many there have to be.
+        images: names and pixels.
+
+    Raises:
+        DataError: there are more or fewer images, or the disk is full.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    index = []
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        with (part / _PIXELS).open("wb") as out, images_bar() as bar:
+            task = bar.add_task(f"writing {folder.name}", total=n_images)
+            for name, pixels in images:
+                out.write(np.ascontiguousarray(pixels).data)
+                index.append({"name": name, "shape": pixels.shape})
+                bar.advance(task)
+        if len(index) != n_images:
+            raise DataError(f"{folder}: {len(index)} images are there, expected {n_images}")
+        (part / _INDEX).write_text(json.dumps(index))
+        part.rename(folder)
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def map_store(folder: Path) -> list[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]:
+    """Names and pixels of a store's images, mapped into memory, read-only.
+
+    Raises:
+        DataError: absent or damaged.
+    """
+    try:
+        index = json.loads((folder / _INDEX).read_text())
+        pixels = np.asarray(np.memmap(folder / _PIXELS, np.uint8, "r"))
+        ends = np.cumsum([math.prod(item["shape"]) for item in index])
+        if ends[-1] != len(pixels):
+            raise ValueError(f"{len(pixels)} bytes of pixels, expected {ends[-1]}")
+        parts = np.split(pixels, ends[:-1])
+        return [
+            (item["name"], part.reshape(item["shape"]))
+            for item, part in zip(index, parts, strict=True)
+        ]
+    except FileNotFoundError as error:
+        raise DataError(f"{folder}: no images there") from error
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{folder}: damaged ({error}); delete it, it is made anew") from error

@@ -1,0 +1,229 @@
+"""ImageNet at 32x32 pixels, in either of its two releases, which give different numbers.
+
+``oord2016``: van den Oord, Kalchbrenner and Kavukcuoglu, "Pixel Recurrent Neural Networks",
+arXiv 1601.06759; what generative models were measured on until about 2022. Archives of PNGs, no
+longer offered by image-net.org.
+
+``chrabaszcz2017``: Chrabaszcz, Loshchilov and Hutter, arXiv 1707.08819; box-resized, in batches as
+CIFAR-10's, pickled or as .npz.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from irec.datamodules.archives import Member, members
+from irec.datamodules.arrays import ArrayDataset, write_images
+from irec.datamodules.base import ImageDataModule
+from irec.datamodules.batches import ImageListDataset
+from irec.datamodules.download import RemoteFile, locked, obtain
+from irec.datamodules.image_files import read_array, read_member
+from irec.datamodules.pickles import load_arrays
+from irec.errors import DataError
+
+Release = Literal["oord2016", "chrabaszcz2017"]
+
+IMAGE_SIZE = 32
+
+# Members are read whole; the largest published one has 0.4 GB.
+MAX_UNPACKED_BYTES = 16 << 30
+
+# Images are written in pieces of so many.
+PNG_BATCH = 1000
+
+_GONE = "image-net.org took it down; mirrors and torrents have it, and its checksum is verified"
+_LISTED = "listed at https://image-net.org/download-images, which asks for an account"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One half of a release.
+
+    Attributes:
+        archives: each holds all images; the first is downloaded, any may be put by hand.
+        n_images: as published.
+    """
+
+    archives: tuple[RemoteFile, ...]
+    n_images: int
+
+
+# ImageNet publishes no checksums. These are what TensorFlow Datasets recorded of its server
+# (url_checksums/downsampled_imagenet.txt, imagenet_resized/checksums.tsv); nobody did of the
+# pickles.
+SPLITS: dict[tuple[str, str], Split] = {
+    ("oord2016", "train"): Split(
+        (
+            RemoteFile(
+                "http://image-net.org/small/train_32x32.tar",
+                "sha256:244a323d48f8d72f65ad8b54658c01fed68d2d7bdc77ccb43da58c11e94224e5",
+                _GONE,
+            ),
+        ),
+        1_281_149,
+    ),
+    ("oord2016", "valid"): Split(
+        (
+            RemoteFile(
+                "http://image-net.org/small/valid_32x32.tar",
+                "sha256:862e559462b24cf736212a19f6b0d47b55c2dc8ebdaa95ccecfe71260124c8f7",
+                _GONE,
+            ),
+        ),
+        49_999,
+    ),
+    ("chrabaszcz2017", "train"): Split(
+        (
+            RemoteFile(
+                "https://image-net.org/data/downsample/Imagenet32_train_npz.zip",
+                "sha256:94226337ecc1b0309d9fcd0167127aaadc931587035fbcb53925235edbaec4fc",
+                f"or Imagenet32_train.zip; both {_LISTED}",
+            ),
+            RemoteFile("https://image-net.org/data/downsample/Imagenet32_train.zip"),
+        ),
+        1_281_167,
+    ),
+    ("chrabaszcz2017", "valid"): Split(
+        (
+            RemoteFile(
+                "https://image-net.org/data/downsample/Imagenet32_val_npz.zip",
+                "sha256:013990e6dec1237dcd1f9beadbab81ead6604cc119af5cacbfb59ae28148377a",
+                f"or Imagenet32_val.zip; both {_LISTED}",
+            ),
+            RemoteFile("https://image-net.org/data/downsample/Imagenet32_val.zip"),
+        ),
+        50_000,
+    ),
+}
+
+
+class ImageNet32DataModule(ImageDataModule):
+    """Training on the training images, flipped at random; all else on the validation images.
+
+    The archives are turned once into one array per split, ``RELEASE_train.npy`` (3.9 GB) and
+    ``RELEASE_valid.npy`` (0.15 GB) in `root`, which are mapped into memory; with these there, the
+    archives are no longer needed.
+    """
+
+    def __init__(
+        self,
+        root: str = "data/imagenet32",
+        release: Release = "chrabaszcz2017",
+        download: bool = True,
+        batch_size: int = 32,
+        predict_batch_size: int = 16,
+        max_val_images: int = 1000,
+        max_predict_images: int | None = None,
+    ) -> None:
+        """Say where the data set is, which one, and how much of it is used.
+
+        Args:
+            root: folder that holds the archives, or receives them, and the arrays made of them.
+            release: oord2016 (PNG archives, the one that older papers report) or chrabaszcz2017
+                (box-resized, the one that image-net.org still offers).
+            download: whether absent archives are downloaded (3.6 to 4.1 GB for training, 0.2 GB
+                for all else).
+            batch_size: images per batch of training and evaluation.
+            predict_batch_size: images per batch of compression.
+            max_val_images: validate on at most the first so many; test takes all.
+            max_predict_images: compress at most the first so many validation images.
+        """
+        super().__init__(batch_size, predict_batch_size)
+        self.root = Path(root)
+        self.release = release
+        self.download = download
+        self.max_val_images = max_val_images
+        self.max_predict_images = max_predict_images
+
+    def prepare_data(self) -> None:
+        """Download and convert what the run needs, once per machine.
+
+        Raises:
+            DataError: an archive is absent, damaged or another one.
+        """
+        for name in ("train", "valid") if self.needs_training_set else ("valid",):
+            if self._array(name).exists():
+                continue
+            with locked(self.root):
+                if not self._array(name).exists():
+                    self._convert(name)
+
+    def setup(self, stage: str) -> None:
+        """Map what `stage` (fit, validate, test, predict) needs.
+
+        Raises:
+            DataError: an array is absent or damaged.
+        """
+        if stage == "fit":
+            self.train_set = ArrayDataset(read_array(self._array("train")), is_random=True)
+        images = read_array(self._array("valid"))
+        if stage in ("fit", "validate"):
+            self.val_set = ArrayDataset(images[: self.max_val_images])
+        elif stage == "test":
+            self.test_set = ArrayDataset(images)
+        else:
+            chosen = images[: self.max_predict_images]
+            items = [(f"valid_{index:05d}", image) for index, image in enumerate(chosen)]
+            self.predict_set = ImageListDataset(items)
+
+    def _array(self, name: str) -> Path:
+        return self.root / f"{self.release}_{name}.npy"
+
+    def _convert(self, name: str) -> None:
+        split = SPLITS[self.release, name]
+        there = (file for file in split.archives if (self.root / file.name).exists())
+        archive = obtain(next(there, split.archives[0]), self.root, self.download)
+        shape = (split.n_images, IMAGE_SIZE, IMAGE_SIZE, 3)
+        write_images(self._array(name), shape, read_archive(archive))
+
+
+def read_archive(archive: Path) -> Iterator[UInt8[np.ndarray, "_n 32 32 3"]]:
+    """All images of an archive of either release, in its order.
+
+    Raises:
+        DataError: the archive is damaged, or holds other images.
+    """
+    pngs = []
+    for member in members(archive, MAX_UNPACKED_BYTES):
+        if member.name.suffix == ".png":
+            pngs.append(_read_png(member))
+            if len(pngs) == PNG_BATCH:
+                yield np.stack(pngs)
+                pngs = []
+        elif re.fullmatch(r"(train_data_batch_\d+|val_data)(\.npz)?", member.name.name):
+            yield _read_batch(member)
+    if pngs:
+        yield np.stack(pngs)
+
+
+def _read_png(member: Member) -> UInt8[np.ndarray, "32 32 3"]:
+    pixels = read_member(member)
+    if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
+        raise DataError(
+            f"{member.archive}: {member.name}: shape {pixels.shape}, expected 32x32 pixels of RGB"
+        )
+    return pixels
+
+
+def _read_batch(member: Member) -> UInt8[np.ndarray, "_n 32 32 3"]:
+    """The images of a batch: rows of 1024 red, 1024 green and 1024 blue values."""
+    name = f"{member.archive}: {member.name}"
+    if member.name.suffix == ".npz":
+        try:
+            rows = np.load(BytesIO(member.read()), allow_pickle=False)["data"]
+        # NumPy and zipfile meet damage with whatever their parsing runs into.
+        except Exception as error:
+            raise DataError(f"{name}: not a readable .npz ({error})") from error
+    else:
+        rows = load_arrays(member.read(), name).get("data", np.empty(0))
+    if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 3 * IMAGE_SIZE**2:
+        raise DataError(
+            f"{name}: data are {rows.dtype} of shape {rows.shape}, expected uint8 [n, 3072]"
+        )
+    return rows.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE).transpose(0, 2, 3, 1)
