@@ -1,1 +1,1 @@
-"""LightningDataModules: CIFAR-10, any image folder or .npy array, the bundled samples."""
+"""LightningDataModules: published sets, any image folder or .npy array, the bundled samples."""

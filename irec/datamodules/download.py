@@ -183,7 +183,7 @@ def _receive(url: str, part: Path, show: Callable[[int, int | None], None]) -> N
                 return
             raise _explained(error, url) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _UnreachableError(str(error)) from error
+        raise _UnreachableError(str(getattr(error, "reason", error))) from error
     with response:
         if response.headers.get_content_type() == "text/html":
             raise DataError(f"{url}: the server sends a web page, not the file")

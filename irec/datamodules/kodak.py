@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -65,8 +66,8 @@ class KodakDataModule(ImageDataModule):
         """
         if stage not in ("test", "predict"):
             raise DataError(
-                f"Kodak's 24 images are for test and predict; for {stage} name a training set, "
-                "as in lightning_configs/data"
+                f"Kodak's 24 images are for test and predict; for {TrainerFn(stage).value} name a "
+                "training set, as in lightning_configs/data"
             )
         items = [(image.name, _read(self.root / image.name)) for image in IMAGES]
         self.predict_set = ImageListDataset(items[: self.max_predict_images])

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from lightning.pytorch.trainer.states import TrainerFn
 
 from irec.datamodules import kodak
 from irec.datamodules.kodak import IMAGES, KodakDataModule
@@ -71,7 +72,7 @@ def test_what_is_absent_is_to_be_put_there(tmp_path, suite):
         KodakDataModule(str(tmp_path), download=False).prepare_data()
 
 
-@pytest.mark.parametrize("stage", ["fit", "validate"])
-def test_they_are_no_training_set(stage):
-    with pytest.raises(DataError, match=f"for {stage} name a training set"):
+@pytest.mark.parametrize(("stage", "name"), [("fit", "fit"), (TrainerFn.VALIDATING, "validate")])
+def test_they_are_no_training_set(stage, name):
+    with pytest.raises(DataError, match=f"for {name} name a training set"):
         KodakDataModule().setup(stage)

@@ -1,4 +1,5 @@
 import pytest
+from lightning.pytorch.trainer.states import TrainerFn
 
 from irec.datamodules.samples import SAMPLES, SampleImagesDataModule
 from irec.errors import DataError
@@ -17,7 +18,9 @@ def test_three_photographs_are_bundled():
     assert sum(path.stat().st_size for path in SAMPLES.iterdir() if path.is_file()) < 1_500_000
 
 
-@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
-def test_they_are_no_training_set(stage):
-    with pytest.raises(DataError, match=f"for {stage} name your own images"):
+@pytest.mark.parametrize(
+    ("stage", "name"), [("fit", "fit"), ("validate", "validate"), (TrainerFn.TESTING, "test")]
+)
+def test_they_are_no_training_set(stage, name):
+    with pytest.raises(DataError, match=f"for {name} name your own images"):
         SampleImagesDataModule().setup(stage)

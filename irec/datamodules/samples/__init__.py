@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from lightning.pytorch.trainer.states import TrainerFn
+
 from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
 from irec.errors import DataError
@@ -31,8 +33,9 @@ class SampleImagesDataModule(ImageDataModule):
         """
         if stage != "predict":
             raise DataError(
-                f"the bundled photographs are for predict; for {stage} name your own images: "
-                "--data irec.datamodules.image_folder.ImageFolderDataModule (see lightning_configs)"
+                f"the bundled photographs are for predict; for {TrainerFn(stage).value} name your "
+                "own images: --data irec.datamodules.image_folder.ImageFolderDataModule "
+                "(see lightning_configs)"
             )
         items = [(path.name, path) for path in image_paths(SAMPLES)]
         self.predict_set = ImageListDataset(items[: self.max_predict_images])
