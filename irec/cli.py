@@ -32,7 +32,6 @@ _PREDICT_DEFAULTS = {
     },
     "data": {"class_path": "irec.datamodules.samples.SampleImagesDataModule"},
     "trainer.logger": False,
-    "trainer.enable_checkpointing": False,
     "trainer.enable_model_summary": False,
     # A line for each image takes its place.
     "trainer.enable_progress_bar": False,
@@ -91,7 +90,8 @@ class IrecCLI(LightningCLI):
     def before_predict(self) -> None:
         """Hand the coder's options to the model, and add the callback that writes files."""
         config = self.config["predict"]
-        if config.ckpt_path is not None:
+        # "last" stands in the configurations of training runs, which serve predict too.
+        if config.ckpt_path not in (None, "last"):
             raise IrecError(
                 "files can be decoded by others with an exported checkpoint only: run "
                 f"`irec export {config.ckpt_path} -o FOLDER`, then predict with "
@@ -103,6 +103,7 @@ class IrecCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Compress without keeping every prediction in memory."""
+        kwargs["ckpt_path"] = None
         self.trainer.predict(**kwargs, return_predictions=False)
 
     def after_predict(self) -> None:

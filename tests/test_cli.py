@@ -97,6 +97,10 @@ def test_fit_export_and_predict_follow_each_other(tmp_path, pictures, tiny_check
 
     export_checkpoint(run, Path("exported"), [picture(32, 32, 3)])
     assert main(predict_arguments("exported", pictures, "out")) == 0
+    # A training run's configuration serves predict too.
+    predict = ["predict", f"--config={config}", "--model.checkpoint=exported", *QUIET]
+    predict += ["--data.predict=[images.npy]", "--coder.effort=1", "--trainer.logger=false"]
+    assert main(predict) == 0
     # The same command goes on from a checkpoint of the run.
     assert main([*arguments, f"--ckpt_path={run}", "--trainer.max_steps=6"]) == 0
 
