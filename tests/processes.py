@@ -1,6 +1,7 @@
 """Running irec as people do: in processes of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +20,18 @@ def start(*arguments, cwd, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
 def run(*arguments, cwd, code=0, **environment):
     """Run it to its end; what it printed to stdout and to stderr."""
     process = start(*arguments, cwd=cwd, **environment)
-    out, err = process.communicate()
+    try:
+        out, err = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode == code, err
     return out, err
 

@@ -29,7 +29,8 @@ class RunConfigSaver(SaveConfigCallback):
                 {"resolved": self.config.as_dict()}, allow_val_change=True
             )
             folder = Path(logger.experiment.dir)
-        elif trainer.log_dir is not None:
-            folder = Path(trainer.log_dir)
+        elif logger is not None and logger.log_dir is not None:
+            # Not trainer.log_dir: it waits for the other ranks, which are not here.
+            folder = Path(logger.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "irec_config.yaml").write_text(config)

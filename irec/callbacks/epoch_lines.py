@@ -10,17 +10,16 @@ from irec.terminal import say
 class EpochLines(Callback):
     """One line per epoch in place of a progress bar, which only terminals can show."""
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._started = time.perf_counter()
-        self._first_step = trainer.global_step
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: a resumed run enters its first epoch without saying so."""
+        self._started, self._first_step = time.perf_counter(), trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print where training stands; Lightning calls this after the epoch's validation."""
-        if not trainer.is_global_zero:
+        steps = trainer.global_step - self._first_step
+        if steps == 0 or not trainer.is_global_zero:
             return
         seconds = time.perf_counter() - self._started
-        steps = trainer.global_step - self._first_step
         figures = "".join(
             f", {name} {value.item():.4f}"
             for name, value in trainer.callback_metrics.items()
@@ -30,3 +29,4 @@ class EpochLines(Callback):
             f"epoch {trainer.current_epoch}, step {trainer.global_step}{figures}, "
             f"{steps / seconds:.1f} steps/s"
         )
+        self._started, self._first_step = time.perf_counter(), trainer.global_step

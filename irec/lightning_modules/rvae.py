@@ -2,9 +2,10 @@
 
 import copy
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import UInt8
@@ -24,13 +25,28 @@ from irec.lightning_modules.compression import (
     compress_each,
 )
 from irec.metrics.bits import BitsPerDimension
-from irec.models.latent_source import PosteriorSampler
-from irec.models.likelihoods import LikelihoodName
+from irec.models.latent_source import PosteriorSampler, PriorSampler
+from irec.models.likelihoods import LikelihoodName, LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.weight_norm import data_dependent_initialisation, is_initialised
 from irec.models.zoo import Checkpoint, load_checkpoint
 
+_COLOURS = ("red", "green", "blue")
 FindDone = Callable[[Sequence[NamedImage]], list[CompressedImage] | None]
+
+
+class _Terms(NamedTuple):
+    """What the objective consists of.
+
+    Attributes:
+        distortion: -log p(x | z) of each image in nats, [n].
+        kl_nats: for each latent tensor the KL divergence of image and channel, [n, c].
+        log_scale: of the likelihood, [n, 3, h, w].
+    """
+
+    distortion: Tensor
+    kl_nats: list[Tensor]
+    log_scale: Tensor
 
 
 class RVAEModule(LightningModule):
@@ -47,6 +63,8 @@ class RVAEModule(LightningModule):
         decay: float = 0.3,
         free_bits_nats: float = 0.1,
         checkpoint: str | None = None,
+        compile_model: bool = False,
+        channels_last: bool = False,
     ) -> None:
         """Set up model and recipe; the defaults are the paper's (arXiv 2010.01185, appendix).
 
@@ -62,6 +80,9 @@ class RVAEModule(LightningModule):
                 (sum over positions, mean over the batch).
             checkpoint: name or folder of an exported checkpoint to start from; it decides the
                 model's size and likelihood. predict needs one.
+            compile_model: whether training goes through torch.compile, which takes a minute first.
+            channels_last: whether convolutions work on [n, h, w, c] in memory: faster on GPUs
+                with tensor cores, and in half precision.
         """
         super().__init__()
         config = RVAEConfig(n_blocks, hidden_channels, latent_channels, likelihood)
@@ -74,6 +95,8 @@ class RVAEModule(LightningModule):
             self.checkpoint = load_checkpoint(checkpoint)
             self.model = copy.deepcopy(self.checkpoint.model).requires_grad_(True)
             config = self.model.config
+        # Nothing follows the inference of the topmost block: DDP would wait for these gradients.
+        self.model.blocks[-1].up_out.requires_grad_(False)
         # A run's checkpoint describes its model by itself, wherever the weights came from.
         self.save_hyperparameters(asdict(config), ignore=["checkpoint"])
         self.save_hyperparameters(
@@ -84,36 +107,82 @@ class RVAEModule(LightningModule):
                 "free_bits_nats": free_bits_nats,
             }
         )
+        self.compile_model = compile_model
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        # Before the optimiser and DDP look at the weights.
+        self.model.to(memory_format=self.memory_format)
         self.val_bpd = BitsPerDimension()
         self.test_bpd = BitsPerDimension()
 
     def on_train_start(self) -> None:
-        """Initialise a fresh model from its first batch, with the same result on every rank."""
-        if is_initialised(self.model):
-            return
-        with isolate_rng(), torch.no_grad(), data_dependent_initialisation(self.model):
-            batch = next(iter(self.trainer.train_dataloader or ()))
-            self.model(batch.to(self.device).float(), PosteriorSampler())
-        state = self.trainer.strategy.broadcast(self.model.state_dict())
-        self.model.load_state_dict(state)
+        """Initialise a fresh model from the first batch of all ranks together, then compile it."""
+        if not is_initialised(self.model):
+            batch = next(iter(self.trainer.train_dataloader or ())).to(self.device)
+            of_all_ranks: Any = self.all_gather(batch)
+            together = of_all_ranks.reshape(-1, *batch.shape[1:]).float()
+            with isolate_rng(), torch.no_grad(), data_dependent_initialisation(self.model):
+                torch.manual_seed(_run_seed())
+                self.model(together, PosteriorSampler())
+            # Every rank came to the same but for rounding, which must not stay between them.
+            state = self.trainer.strategy.broadcast(self.model.state_dict())
+            self.model.load_state_dict(state)
+        if self.compile_model:
+            self.model.compile()  # in place: the names of the weights stay
 
-    def _terms(self, images: UInt8[Tensor, "n 3 h w"]) -> tuple[Tensor, list[Tensor]]:
-        """Nats per image of the likelihood [n], and of each tensor's KL divergence [n, c]."""
-        pixels = images.float()
+    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+        """Let a step's posterior noise depend on seed, step and rank alone.
+
+        No checkpoint holds the state of the generators; so a resumed run draws what an unbroken
+        one does, and no two ranks draw the same.
+        """
+        prime = 1_000_003
+        place = (_run_seed() * prime + self.global_rank) * prime + self.trainer.global_step
+        torch.manual_seed(place % 2**32)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on from a run with a model of another kind or size.
+
+        Raises:
+            CheckpointError: saying in what they differ.
+        """
+        for name, value in asdict(self.model.config).items():
+            found = checkpoint["hyper_parameters"].get(name)
+            if found != value:
+                raise CheckpointError(
+                    f"the last checkpoint of this run has {name} {found}, asked for is {value}; "
+                    "name another folder for checkpoints, or start over with --ckpt_path null"
+                )
+
+    def _terms(self, images: UInt8[Tensor, "n 3 h w"]) -> _Terms:
+        pixels = images.float().contiguous(memory_format=self.memory_format)
         source = PosteriorSampler()
-        log_prob = self.model(pixels, source).log_prob(pixels).sum((1, 2, 3))
-        return -log_prob, [kl.sum((2, 3)) for kl in source.kl_nats]
+        parameters: LogisticParameters = self.model(pixels, source)
+        return _Terms(
+            -parameters.log_prob(pixels).sum((1, 2, 3)),
+            [kl.sum((2, 3)) for kl in source.kl_nats],
+            parameters.log_scale.detach(),
+        )
 
     def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
         """Loss in nats per image; logs the bits per dimension of both terms."""
-        distortion, kl_nats = self._terms(batch)
+        distortion, kl_nats, _ = self._terms(batch)
         per_channel = torch.stack([kl.mean(0) for kl in kl_nats])
-        free = per_channel.clamp(min=self.hparams["free_bits_nats"])
+        free_nats = self.hparams["free_bits_nats"]
+        # What counts is the mean over the batches of all ranks, as one with all of it would see.
+        is_free = self._mean_over_ranks(per_channel) < free_nats
+        free = torch.where(is_free, free_nats, per_channel)
         to_bpd = 1.0 / (batch[0].numel() * math.log(2.0))
         nll, kl = distortion.mean().detach() * to_bpd, per_channel.sum().detach() * to_bpd
         self.log("train/bpd", nll + kl, prog_bar=True)
         self.log_dict({"train/nll_bpd": nll, "train/kl_bpd": kl})
         return distortion.mean() + free.sum()
+
+    def _mean_over_ranks(self, values: Tensor) -> Tensor:
+        values = values.detach().clone()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(values)
+            values /= torch.distributed.get_world_size()
+        return values
 
     def validation_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
         """Bits per dimension (one posterior sample), and the KL of each latent tensor."""
@@ -124,13 +193,26 @@ class RVAEModule(LightningModule):
         self._evaluate(batch, self.test_bpd, "test")
 
     def _evaluate(self, batch: Tensor, metric: BitsPerDimension, stage: str) -> None:
-        distortion, kl_nats = self._terms(batch)
+        distortion, kl_nats, log_scale = self._terms(batch)
         total = distortion.double() + torch.stack([kl.sum(1) for kl in kl_nats]).double().sum(0)
         metric.update(total, batch.numel())
         self.log(f"{stage}/bpd", metric, prog_bar=True, batch_size=len(batch))
         for index, kl in enumerate(kl_nats):
             nats = kl.sum(1).mean()
             self.log(f"{stage}/kl_nats/tensor_{index:02d}", nats, batch_size=len(batch))
+        for colour, scale in zip(_COLOURS, log_scale.exp().mean((0, 2, 3)), strict=True):
+            self.log(f"{stage}/scale_grey_levels/{colour}", scale, batch_size=len(batch))
+
+    @torch.no_grad()
+    def reconstruct(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
+        """Images as the model sees them through one sample of its latent tensors."""
+        return self.model(images.float(), PosteriorSampler()).typical_image().round().byte()
+
+    @torch.no_grad()
+    def sample(self, n: int, height: int, width: int) -> UInt8[Tensor, "n 3 h w"]:
+        """Images that the model dreams up: all latent tensors from their priors."""
+        parameters = self.model.generate(PriorSampler(), None, n, height, width)
+        return parameters.typical_image().round().byte()
 
     @property
     def shipped(self) -> Checkpoint:
@@ -181,3 +263,8 @@ class RVAEModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+def _run_seed() -> int:
+    """Where Lightning's seed_everything leaves the seed, for processes that it starts too."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))

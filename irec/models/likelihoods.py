@@ -55,6 +55,13 @@ class LogisticParameters:
         )
         return self.mean + shift
 
+    def typical_image(self) -> Float[Tensor, "n 3 h w"]:
+        """Each channel at its mean given the earlier channels at theirs, in 0 .. 255."""
+        image = self.mean
+        for _ in range(2):  # green follows red, then blue both
+            image = self.conditional_mean(image)
+        return image.clamp(0.0, 255.0)
+
     def log_prob(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
         """Log-probability of each value in nats; the end bins are open, so the pmf sums to one.
 
