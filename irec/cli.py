@@ -100,6 +100,19 @@ class IrecCLI(LightningCLI):
         self.model.coder_options = self.config_init["predict"]["coder"]
         self.writer = BitstreamWriter(config.output_dir, config.quiet)
         self.trainer.callbacks.append(self.writer)  # type: ignore[attr-defined]
+        if self.trainer.loggers:
+            self._log_compression()
+
+    def _log_compression(self) -> None:
+        """Make predict's figures a run of its own, in one group with the model's training."""
+        # Imported where somebody logs: wandb takes a second.
+        from irec.callbacks.compression_logger import CompressionLogger
+        from irec.callbacks.wandb_logger import AutoOfflineWandbLogger
+
+        self.trainer.callbacks.append(CompressionLogger())  # type: ignore[attr-defined]
+        for logger in self.trainer.loggers:
+            if isinstance(logger, AutoOfflineWandbLogger):
+                logger.describe(job_type="compress", group=self.model.shipped.name)
 
     def predict(self, **kwargs: Any) -> None:
         """Compress without keeping every prediction in memory."""

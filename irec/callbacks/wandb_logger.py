@@ -19,6 +19,7 @@ class AutoOfflineWandbLogger(WandbLogger):
         id: str | None = None,
         group: str | None = None,
         tags: list[str] | None = None,
+        job_type: str | None = None,
         mode: Literal["auto", "online", "offline", "disabled"] = "auto",
     ) -> None:
         """Set up the logger.
@@ -30,13 +31,26 @@ class AutoOfflineWandbLogger(WandbLogger):
             id: of the run, to continue one.
             group: of runs that belong together.
             tags: of the run.
+            job_type: what the run does; predict says "compress".
             mode: "auto" is online with a key, offline without.
         """
         if mode == "auto":
             mode = _available_mode(save_dir)
         os.makedirs(save_dir, exist_ok=True)
-        settings: dict[str, Any] = {"mode": mode, "group": group, "tags": tags}
-        super().__init__(project=project, name=name, save_dir=save_dir, id=id, **settings)
+        settings: dict[str, Any] = {
+            "mode": mode,
+            "group": group,
+            "tags": tags,
+            "job_type": job_type,
+        }
+        super().__init__(
+            project=project, name=name, save_dir=os.path.abspath(save_dir), id=id, **settings
+        )
+
+    def describe(self, job_type: str, group: str) -> None:
+        """Say what kind of run this is, where the user did not; before anything is logged."""
+        for key, value in (("job_type", job_type), ("group", group)):
+            self._wandb_init[key] = self._wandb_init.get(key) or value
 
 
 def _available_mode(save_dir: str) -> Literal["online", "offline", "disabled"]:

@@ -1,0 +1,101 @@
+"""What fit and predict log, read back from the files of each logger."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wandb
+from PIL import Image
+
+from irec.cli import main
+from tests.pictures import picture
+from tests.processes import predict_arguments
+from tests.test_fit_processes import CONFIGS, fit_arguments
+from tests.wandb_files import logged
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder_without_account(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["irec"])
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    yield
+    end_runs()
+
+
+def end_runs():
+    """Have everything on disk; wandb's own process, which keeps files open, ends too."""
+    wandb.finish()
+    wandb.teardown()
+
+
+@pytest.fixture
+def images():
+    np.save("images.npy", np.stack([picture(32, 32, 3, seed) for seed in range(8)]))
+    return "images.npy"
+
+
+def fit_with(logger, images):
+    arguments = fit_arguments(images, epochs=1)
+    chosen = [f"--trainer.logger={CONFIGS / 'logger' / logger}.yaml"]
+    assert main([*arguments, *chosen, "--quiet"]) == 0
+
+
+def test_an_offline_run_of_fit_holds_config_figures_and_pictures(images):
+    fit_with("wandb", images)
+    end_runs()
+    run, history, config, _ = logged("runs")
+    assert run.project == "irec"
+    assert config["resolved"]["data"]["init_args"]["train"] == ["images.npy"]
+    for key in ("train/bpd", "train/nll_bpd", "train/kl_bpd", "train/images_per_s", "lr-Adamax"):
+        assert all(value > 0 for value in history[key]), key
+    for key in ("val/bpd", "val/kl_nats/tensor_00", "val/kl_nats/tensor_01"):
+        assert len(history[key]) == 1
+    assert 1 < history["val/scale_grey_levels/red"][0] < 100
+    for key, height in (("images/reconstructions", 2 * 34 + 2), ("images/samples", 34 + 2)):
+        (value,) = history[key]
+        (path,) = Path("runs").rglob(Path(value["filenames"][0]).name)
+        assert Image.open(path).size[1] == height
+
+
+def test_csv_works_by_configuration_alone(images):
+    fit_with("csv", images)
+    with Path("runs/version_0/metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["train/bpd"] != "" for row in rows].count(True) == 2
+    assert any(row["val/bpd"] for row in rows)
+    assert Path("runs/version_0/irec_config.yaml").is_file()
+
+
+def test_tensorboard_works_by_configuration_alone(images):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fit_with("tensorboard", images)
+    events = EventAccumulator("runs/version_0")
+    events.Reload()
+    assert {"train/bpd", "val/bpd", "val/kl_nats/tensor_00"} <= set(events.Tags()["scalars"])
+    assert set(events.Tags()["images"]) == {"images/reconstructions", "images/samples"}
+
+
+def test_predict_is_a_run_of_its_own(images, tiny_checkpoint):
+    chosen = f"--trainer.logger={CONFIGS / 'logger' / 'wandb.yaml'}"
+    assert main(predict_arguments(tiny_checkpoint, images, "out", chosen, "--quiet")) == 0
+    end_runs()
+    run, history, config, summary = logged("runs")
+    assert (run.job_type, run.run_group) == ("compress", tiny_checkpoint.name)
+    assert config["compression"]["effort"] == 1
+    assert history["images"][0]["nrows"] == 8
+    assert sum(history["histograms/overhead"][0]["values"]) == 8
+    assert len(history["decoded"][0]["captions"]) == 8
+    files = sum(path.stat().st_size for path in Path("out").rglob("*.irec"))
+    assert summary["total/file_bits"] == 8 * files
+
+
+def test_predict_logs_nothing_unless_asked(images, tiny_checkpoint):
+    assert main(predict_arguments(tiny_checkpoint, images, "out", "--quiet")) == 0
+    assert not list(Path().rglob("*.wandb"))
+    assert not Path("lightning_logs").exists()
