@@ -9,11 +9,13 @@ import pytest
 from irec.commands.app import COMMANDS
 from tests.pictures import picture
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+TRAINING = (ROOT / "docs" / "training.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_functions_give_the_pixels_back():
@@ -31,9 +33,9 @@ def test_the_coder_gives_a_sample():
     assert names["z"].shape == (1000,)
 
 
-@pytest.mark.parametrize("block", blocks("sh"))
+@pytest.mark.parametrize("block", blocks("sh") + blocks("sh", TRAINING))
 def test_shell_examples_name_commands_and_files_that_exist(block):
-    for command in re.findall(r"^(?:irec|.*python -m irec) (\w+)", block, re.MULTILINE):
+    for command in re.findall(r"(?:^|-m |srun )irec (\w+)", block, re.MULTILINE):
         assert command in COMMANDS
-    for config in re.findall(r"--config (\S+)", block):
-        assert (Path(__file__).parent.parent / config).is_file()
+    for config in re.findall(r"lightning_configs/[\w/.]+", block):
+        assert (ROOT / config).is_file()

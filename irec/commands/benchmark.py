@@ -17,6 +17,7 @@ from torch.distributions import Normal
 
 from irec.coding import CoderSettings, decode, encode, log_ratio_nats
 from irec.coding.faithful import FaithfulSettings, decode_faithful, encode_faithful
+from irec.commands.benchmark_training import benchmark_training
 from irec.terminal import show_table
 
 _KL_NATS = (30.0, 100.0, 300.0)
@@ -27,7 +28,10 @@ app = typer.Typer(no_args_is_help=True, help="Measure parts of irec by themselve
 
 @app.callback()
 def require_a_subcommand() -> None:
-    """Measure parts of irec by themselves."""  # without a callback typer drops the name "coder"
+    """Measure parts of irec by themselves."""
+
+
+app.command("training")(benchmark_training)
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,8 @@ class RVAEModule(LightningModule):
         parameters: LogisticParameters = self.model(pixels, source)
         return _Terms(
             -parameters.log_prob(pixels).sum((1, 2, 3)),
-            [kl.sum((2, 3)) for kl in source.kl_nats],
+            # Sums of half precision would keep three digits.
+            [kl.float().sum((2, 3)) for kl in source.kl_nats],
             parameters.log_scale.detach(),
         )
 
