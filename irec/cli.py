@@ -1,6 +1,7 @@
 """The LightningCLI behind ``python -m irec fit|validate|test|predict``."""
 
 import contextlib
+import errno
 import logging
 import sys
 import warnings
@@ -129,10 +130,10 @@ class IrecCLI(LightningCLI):
 @contextlib.contextmanager
 def _quiet_libraries(is_quiet: bool) -> Iterator[None]:
     """Leave out what Lightning tells about itself; warnings about a user's run stay."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_about_the_run)
-    if is_quiet:
+    for logger in loggers if is_quiet else ():
         logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -147,7 +148,8 @@ def _quiet_libraries(is_quiet: bool) -> Iterator[None]:
                 warnings.filterwarnings("ignore", message)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _is_about_the_run(record: logging.LogRecord) -> bool:
@@ -194,13 +196,17 @@ def main(arguments: Sequence[str]) -> int:
             cause = _expected_error(error)
             if cause is None:
                 raise
-            say(f"irec: {' '.join(str(cause).split())}", sys.stderr)
+            reason = "the disk is full" if isinstance(cause, OSError) else str(cause)
+            say(f"irec: {' '.join(reason.split())}", sys.stderr)
             return _EXIT_FAILED
     return 0
 
 
 def _expected_error(error: BaseException | None) -> BaseException | None:
     """What is behind an exception, if it is the user's to mend: parsers wrap what they meet."""
-    while error is not None and not isinstance(error, IrecError | MisconfigurationException):
+    while error is not None:
+        is_disk_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if isinstance(error, IrecError | MisconfigurationException) or is_disk_full:
+            return error
         error = error.__cause__ or error.__context__
-    return error
+    return None

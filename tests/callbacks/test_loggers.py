@@ -1,6 +1,9 @@
 """What fit and predict log, read back from the files of each logger."""
 
 import csv
+import errno
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,10 +48,15 @@ def fit_with(logger, images):
 
 
 def test_an_offline_run_of_fit_holds_config_figures_and_pictures(images):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *command], check=True)
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
     fit_with("wandb", images)
     end_runs()
     run, history, config, _ = logged("runs")
     assert run.project == "irec"
+    assert run.git.commit == head
     assert config["resolved"]["data"]["init_args"]["train"] == ["images.npy"]
     for key in ("train/bpd", "train/nll_bpd", "train/kl_bpd", "train/images_per_s", "lr-Adamax"):
         assert all(value > 0 for value in history[key]), key
@@ -93,6 +101,15 @@ def test_predict_is_a_run_of_its_own(images, tiny_checkpoint):
     assert len(history["decoded"][0]["captions"]) == 8
     files = sum(path.stat().st_size for path in Path("out").rglob("*.irec"))
     assert summary["total/file_bits"] == 8 * files
+
+
+def test_a_full_disk_in_fit_is_one_line(images, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("irec.callbacks.run_checkpoint.RunCheckpoint.on_validation_end", fail)
+    assert main([*fit_arguments(images, epochs=1), "--trainer.num_sanity_val_steps=0"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "irec: the disk is full"
 
 
 def test_predict_logs_nothing_unless_asked(images, tiny_checkpoint):
