@@ -87,7 +87,8 @@ def test_two_processes_train_as_one_with_the_doubled_batch(images, tmp_path):
         folder = tmp_path / str(n_processes)
         folder.mkdir()
         arguments = fit_arguments(images, batch_size=8 // n_processes, epochs=3)
-        changes = ["--model=tests.noiseless.NoiselessModule", "--model.free_bits_nats=20"]
+        # Some latent channels are above these free bits, some below, and some in between.
+        changes = ["--model=tests.noiseless.NoiselessModule", "--model.free_bits_nats=8"]
         run(*arguments, *changes, *on_processes(n_processes), cwd=folder)
     for name in ("loss", "val/bpd"):
         one, two = (figures(tmp_path / str(n), name) for n in (1, 2))
