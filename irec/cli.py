@@ -154,7 +154,9 @@ def _quiet_libraries(is_quiet: bool) -> Iterator[None]:
 
 def _is_about_the_run(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return not any(word in message for word in ("litlogger", "TPU available", "KeyboardInterrupt"))
+    return not any(
+        word in message for word in ("litlogger", "litmodels", "TPU available", "KeyboardInterrupt")
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
