@@ -2,7 +2,8 @@
 
 from irec.codec.api import codec_for, compress, decompress
 from irec.codec.description import FileDescription, describe
-from irec.codec.lossless import DEFAULT_EFFORT, EncodedImage, IdealBits, LosslessCodec
+from irec.codec.encoded import EncodedImage, IdealBits
+from irec.codec.lossless import DEFAULT_EFFORT, LosslessCodec
 
 __all__ = [
     "DEFAULT_EFFORT",

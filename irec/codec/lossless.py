@@ -8,12 +8,10 @@ grid whose boundaries the encoder has kept clear (:mod:`irec.bitstream.grid`).
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import Tensor
 
 from irec.bitstream import (
     Bitstream,
@@ -36,80 +34,18 @@ from irec.bitstream import (
     section_sizes,
     unpack,
 )
+from irec.codec.batches import TileWork, batches_of_tiles, parameters_of, pixels_of
+from irec.codec.encoded import EncodedImage, IdealBits
 from irec.codec.latent_sources import DecodingSource, EncodingSource
 from irec.codec.planes import MAX_PIXELS, Planes, join_planes, split_planes
-from irec.codec.tiles import Tile, tiles_of
+from irec.codec.tiles import tiles_of
 from irec.coding import CoderSettings, SearchSettings
 from irec.coding import TensorCode as SearchedCode
 from irec.errors import BitstreamError, CorruptFileError, IrecError, ModelMismatchError
-from irec.models import likelihoods
 from irec.models.latent_source import PosteriorSampler
 from irec.models.zoo import Checkpoint
 
 DEFAULT_EFFORT = 5
-
-# Pixels that one generative pass takes together; bounds its memory to about a gigabyte.
-_MAX_BATCH_PIXELS = 512 * 512
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """A compressed image.
-
-    Attributes:
-        data: the bytes of an ``.irec`` file.
-        sizes: where they go, in bits.
-    """
-
-    data: bytes
-    sizes: SectionSizes
-
-    @property
-    def file_bits(self) -> int:
-        """Size of the file."""
-        return 8 * len(self.data)
-
-    @property
-    def index_bits(self) -> int:
-        """What the latent tensors took."""
-        return self.sizes.index_bits
-
-    @property
-    def residual_bits(self) -> int:
-        """What the pixels took, given the latent tensors."""
-        return self.sizes.residual_bits
-
-    @property
-    def side_bits(self) -> int:
-        """Everything else: header, checksum, steps and rho, padding to whole bytes, alpha."""
-        return self.file_bits - self.index_bits - self.residual_bits
-
-
-@dataclass(frozen=True)
-class IdealBits:
-    """What a perfect coder would need for an image: the negative ELBO.
-
-    Attributes:
-        kl_bits: KL(posterior || prior) of all latent tensors.
-        likelihood_bits: -log2 p(colour values | latent tensors).
-    """
-
-    kl_bits: float
-    likelihood_bits: float
-
-    @property
-    def total_bits(self) -> float:
-        """The negative ELBO."""
-        return self.kl_bits + self.likelihood_bits
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One tile of one image of a batch."""
-
-    image: int
-    planes: Planes
-    tile: Tile
 
 
 class LosslessCodec:
@@ -164,7 +100,7 @@ class LosslessCodec:
         planes = [split_planes(image) for image in images]
         tile_codes: list[list[TileCode]] = [[] for _ in planes]
         residuals = [ResidualEncoder() for _ in planes]
-        for batch in self._batches(planes):
+        for batch in batches_of_tiles(planes, self._model.stride):
             for work, code, parameters in self._encode_tiles(batch):
                 tile_codes[work.image].append(code)
                 quantised = quantise(parameters, code.grid_offset)
@@ -194,7 +130,7 @@ class LosslessCodec:
         residual = ResidualDecoder(stream.residual)
         blank = Planes(header.colour, coded, None)
         codes = iter(stream.tiles)
-        for batch in self._batches([blank]):
+        for batch in batches_of_tiles([blank], self._model.stride):
             tile_codes = [next(codes) for _ in batch]
             parameters = self._decode_tiles(batch, tile_codes, header.seed)
             for work, code, given in zip(batch, tile_codes, parameters, strict=True):
@@ -218,9 +154,10 @@ class LosslessCodec:
             seed: of those samples; the global random state stays as it is.
         """
         generator = torch.Generator(self.device).manual_seed(seed)
-        sums = np.zeros((len(images), 2))
-        for batch in self._batches([split_planes(image) for image in images]):
-            pixels = self._pixels(batch).float()
+        planes = [split_planes(image) for image in images]
+        sums = np.zeros((len(planes), 2))
+        for batch in batches_of_tiles(planes, self._model.stride):
+            pixels = pixels_of(batch, self.device).float()
             for _ in range(n_samples):
                 source = PosteriorSampler(generator)
                 log_prob = self._estimator(pixels, source).log_prob(pixels).double()
@@ -264,36 +201,14 @@ class LosslessCodec:
         tiles = tiles_of(height, width, self._model.stride)
         return TilePlan(self._side_info, tuple(tile.padded_pixels for tile in tiles))
 
-    def _batches(self, images: Sequence[Planes]) -> Iterator[list[_Work]]:
-        """Tiles of all images in order, neighbours of equal size together."""
-        batch: list[_Work] = []
-        for index, planes in enumerate(images):
-            for tile in tiles_of(*planes.size, self._model.stride):
-                size = (tile.padded_height, tile.padded_width)
-                limit = max(1, _MAX_BATCH_PIXELS // tile.padded_pixels)
-                if batch and (
-                    len(batch) >= limit
-                    or size != (batch[0].tile.padded_height, batch[0].tile.padded_width)
-                ):
-                    yield batch
-                    batch = []
-                batch.append(_Work(index, planes, tile))
-        if batch:
-            yield batch
-
-    def _pixels(self, batch: list[_Work]) -> Tensor:
-        """A batch of padded tiles as the model takes them, float64 [n, 3, h, w]."""
-        tiles = np.stack([work.tile.cut_and_pad(work.planes.for_model) for work in batch])
-        return torch.from_numpy(tiles).to(self.device).double()
-
     def _encode_tiles(
-        self, batch: list[_Work]
-    ) -> Iterator[tuple[_Work, TileCode, LogisticParameters]]:
+        self, batch: list[TileWork]
+    ) -> Iterator[tuple[TileWork, TileCode, LogisticParameters]]:
         source = EncodingSource(self.seed, self.coder, self.search)
         with torch.autocast(self.device.type, enabled=False):
-            parameters = self._model(self._pixels(batch), source)
+            parameters = self._model(pixels_of(batch, self.device), source)
         for index, work in enumerate(batch):
-            given = _of_tile(parameters, index, work)
+            given = parameters_of(parameters, index, work)
             tensors = [
                 TensorCode(
                     codes[index].rho_index if codes[index].n_steps else 0,
@@ -304,7 +219,7 @@ class LosslessCodec:
             yield work, TileCode(safe_grid_offset(given), tensors), given
 
     def _decode_tiles(
-        self, batch: list[_Work], codes: Sequence[TileCode], seed: int
+        self, batch: list[TileWork], codes: Sequence[TileCode], seed: int
     ) -> list[LogisticParameters]:
         by_tensor = [
             [
@@ -319,7 +234,7 @@ class LosslessCodec:
             parameters = self._model.generate(
                 source, None, len(batch), tile.padded_height, tile.padded_width
             )
-        return [_of_tile(parameters, index, work) for index, work in enumerate(batch)]
+        return [parameters_of(parameters, index, work) for index, work in enumerate(batch)]
 
     def _pack(
         self, planes: Planes, tiles: list[TileCode], residual: ResidualEncoder
@@ -348,18 +263,3 @@ class LosslessCodec:
             ) from error
         if not is_same:
             raise IrecError("the new file decodes to other pixels; please report this")
-
-
-def _of_tile(
-    parameters: likelihoods.LogisticParameters, index: int, work: _Work
-) -> LogisticParameters:
-    """One tile's parameters for the residual coder: padding cut off, one channel for grey."""
-    n_channels, tile = len(work.planes.coded), work.tile
-
-    def cut(values: Tensor) -> np.ndarray:
-        return values[index, :n_channels, : tile.height, : tile.width].cpu().numpy()
-
-    coupling = None
-    if parameters.coupling is not None and n_channels == 3:
-        coupling = cut(parameters.coupling)
-    return LogisticParameters(cut(parameters.mean), cut(parameters.log_scale), coupling)
