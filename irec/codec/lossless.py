@@ -209,13 +209,8 @@ class LosslessCodec:
             parameters = self._model(pixels_of(batch, self.device), source)
         for index, work in enumerate(batch):
             given = parameters_of(parameters, index, work)
-            tensors = [
-                TensorCode(
-                    codes[index].rho_index if codes[index].n_steps else 0,
-                    codes[index].indices.numpy(),
-                )
-                for codes in source.codes
-            ]
+            found = [codes[index] for codes in source.codes]
+            tensors = [TensorCode(code.rho_index, code.indices.numpy()) for code in found]
             yield work, TileCode(safe_grid_offset(given), tensors), given
 
     def _decode_tiles(
@@ -239,9 +234,10 @@ class LosslessCodec:
     def _pack(
         self, planes: Planes, tiles: list[TileCode], residual: ResidualEncoder
     ) -> EncodedImage:
+        height, width = planes.size
         header = Header(
-            height=planes.coded.shape[1],
-            width=planes.coded.shape[2],
+            height=height,
+            width=width,
             colour=planes.colour,
             fingerprint=self.checkpoint.fingerprint,
             seed=self.seed,
@@ -250,7 +246,7 @@ class LosslessCodec:
         )
         alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
         stream = Bitstream(header, tiles, residual.finish(), alpha)
-        data = pack(stream, self._tile_plan(header.height, header.width))
+        data = pack(stream, self._tile_plan(height, width))
         return EncodedImage(data, self.sizes(data))
 
     def _verify(self, image: UInt8[np.ndarray, "h w c"], encoded: EncodedImage) -> None:
