@@ -6,6 +6,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from irec.terminal import say
 
+# What the modules call what counts most.
+_FIGURES = ("train/bpd", "val/bpd", "train/bpp", "train/psnr_db", "val/loss")
+
 
 class EpochLines(Callback):
     """One line per epoch in place of a progress bar, which only terminals can show."""
@@ -23,7 +26,7 @@ class EpochLines(Callback):
         figures = "".join(
             f", {name} {value.item():.4f}"
             for name, value in trainer.callback_metrics.items()
-            if name in ("train/bpd", "val/bpd")
+            if name in _FIGURES
         )
         say(
             f"epoch {trainer.current_epoch}, step {trainer.global_step}{figures}, "

@@ -1,38 +1,24 @@
 """Training, evaluation and use of the RVAE: negative ELBO with free bits, Adamax, compression."""
 
-import copy
 import math
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import UInt8
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.seed import isolate_rng
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from irec import __version__
 from irec.codec import LosslessCodec
-from irec.datamodules.batches import ImageBatch, NamedImage
-from irec.errors import CheckpointError
-from irec.lightning_modules.compression import (
-    CoderOptions,
-    CompressedBatch,
-    CompressedImage,
-    compress_each,
-)
+from irec.lightning_modules.compressing import CompressingModule, run_seed
 from irec.metrics.bits import BitsPerDimension
 from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.likelihoods import LikelihoodName, LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.weight_norm import data_dependent_initialisation, is_initialised
-from irec.models.zoo import Checkpoint, load_checkpoint
 
 _COLOURS = ("red", "green", "blue")
-FindDone = Callable[[Sequence[NamedImage]], list[CompressedImage] | None]
 
 
 class _Terms(NamedTuple):
@@ -49,8 +35,10 @@ class _Terms(NamedTuple):
     log_scale: Tensor
 
 
-class RVAEModule(LightningModule):
+class RVAEModule(CompressingModule):
     """The lossless model: a ResNet VAE trained on -log p(x|z) + KL(q || p)."""
+
+    model: RVAE
 
     def __init__(
         self,
@@ -84,21 +72,10 @@ class RVAEModule(LightningModule):
             channels_last: whether convolutions work on [n, h, w, c] in memory: faster on GPUs
                 with tensor cores, and in half precision.
         """
-        super().__init__()
         config = RVAEConfig(n_blocks, hidden_channels, latent_channels, likelihood)
-        self.checkpoint: Checkpoint | None = None
-        self.coder_options = CoderOptions()
-        self.find_done: FindDone = lambda images: None
-        if checkpoint is None:
-            self.model = RVAE(config)
-        else:
-            self.checkpoint = load_checkpoint(checkpoint)
-            self.model = copy.deepcopy(self.checkpoint.model).requires_grad_(True)
-            config = self.model.config
+        super().__init__(RVAE, config, checkpoint, compile_model, channels_last)
         # Nothing follows the inference of the topmost block: DDP would wait for these gradients.
         self.model.blocks[-1].up_out.requires_grad_(False)
-        # A run's checkpoint describes its model by itself, wherever the weights came from.
-        self.save_hyperparameters(asdict(config), ignore=["checkpoint"])
         self.save_hyperparameters(
             {
                 "learning_rate": learning_rate,
@@ -107,10 +84,6 @@ class RVAEModule(LightningModule):
                 "free_bits_nats": free_bits_nats,
             }
         )
-        self.compile_model = compile_model
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        # Before the optimiser and DDP look at the weights.
-        self.model.to(memory_format=self.memory_format)
         self.val_bpd = BitsPerDimension()
         self.test_bpd = BitsPerDimension()
 
@@ -121,37 +94,12 @@ class RVAEModule(LightningModule):
             of_all_ranks: Any = self.all_gather(batch)
             together = of_all_ranks.reshape(-1, *batch.shape[1:]).float()
             with isolate_rng(), torch.no_grad(), data_dependent_initialisation(self.model):
-                torch.manual_seed(_run_seed())
+                torch.manual_seed(run_seed())
                 self.model(together, PosteriorSampler())
             # Every rank came to the same but for rounding, which must not stay between them.
             state = self.trainer.strategy.broadcast(self.model.state_dict())
             self.model.load_state_dict(state)
-        if self.compile_model:
-            self.model.compile()  # in place: the names of the weights stay
-
-    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        """Let a step's posterior noise depend on seed, step and rank alone.
-
-        No checkpoint holds the state of the generators; so a resumed run draws what an unbroken
-        one does, and no two ranks draw the same.
-        """
-        prime = 1_000_003
-        place = (_run_seed() * prime + self.global_rank) * prime + self.trainer.global_step
-        torch.manual_seed(place % 2**32)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to go on from a run with a model of another kind or size.
-
-        Raises:
-            CheckpointError: saying in what they differ.
-        """
-        for name, value in asdict(self.model.config).items():
-            found = checkpoint["hyper_parameters"].get(name)
-            if found != value:
-                raise CheckpointError(
-                    f"the last checkpoint of this run has {name} {found}, asked for is {value}; "
-                    "name another folder for checkpoints, or start over with --ckpt_path null"
-                )
+        super().on_train_start()
 
     def _terms(self, images: UInt8[Tensor, "n 3 h w"]) -> _Terms:
         pixels = images.float().contiguous(memory_format=self.memory_format)
@@ -215,26 +163,6 @@ class RVAEModule(LightningModule):
         parameters = self.model.generate(PriorSampler(), None, n, height, width)
         return parameters.typical_image().round().byte()
 
-    @property
-    def shipped(self) -> Checkpoint:
-        """The exported checkpoint that files are made with.
-
-        Raises:
-            CheckpointError: there is none.
-        """
-        if self.checkpoint is None:
-            raise CheckpointError(
-                "predict needs an exported checkpoint: give --model.checkpoint a name or a folder "
-                "(irec export makes one from a training run)"
-            )
-        return self.checkpoint
-
-    @property
-    def compression_settings(self) -> dict[str, Any]:
-        """Everything that predict's files and figures depend on, as JSON has it."""
-        model = {"checkpoint": self.shipped.name, "fingerprint": self.shipped.fingerprint.hex()}
-        return {"irec": __version__, **model, **asdict(self.coder_options)}
-
     def on_predict_start(self) -> None:
         """Set the coder up on this rank's device."""
         self.codec = LosslessCodec(
@@ -244,15 +172,6 @@ class RVAEModule(LightningModule):
             verify=False,
             device=self.device,
         )
-
-    def predict_step(self, batch: ImageBatch, batch_idx: int) -> CompressedBatch:
-        """Compress a batch of images and check that each file decodes to its image."""
-        # All or nothing: another batch could give an image another file.
-        done = self.find_done(batch.images)
-        if done is not None:
-            return CompressedBatch(done, batch.failures)
-        made = compress_each(self.codec, batch.images, self.coder_options.ideal_samples)
-        return CompressedBatch(made.images, batch.failures + made.failures)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adamax with the learning rate multiplied by `decay` at each milestone (in steps)."""
@@ -264,8 +183,3 @@ class RVAEModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-
-def _run_seed() -> int:
-    """Where Lightning's seed_everything leaves the seed, for processes that it starts too."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))

@@ -1,0 +1,266 @@
+"""The two-level VAE for lossy compression (arXiv 1802.01436 as changed by 2010.01185, appendix).
+
+Inference runs once; generation runs top-down and asks a latent source for both latent tensors:
+
+    image -> analysis -> (mean, raw scale) at /16 -> hyper-analysis -> q(z2 | image) at /64
+    top   -> p(z2);  z2 -> hyper-synthesis -> p(z1 | z2);  both -> q(z1 | image, z2)
+    z1    -> synthesis -> image
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Normal
+from torch.nn import functional
+
+from irec.models.gdn import GDN
+from irec.models.latent_source import LatentSource
+from irec.models.rate_control import RateControl
+
+_MIN_SCALE = 1e-7
+# Raw scale of fresh posteriors: narrow enough that the image gets through from the first step on.
+_FIRST_RAW_SCALE = -2.0
+
+
+@dataclass(frozen=True)
+class TwoLevelVAEConfig:
+    """Size and rates of a two-level VAE; the defaults are the paper's (arXiv 2010.01185).
+
+    Attributes:
+        channels: of the hidden layers of analysis and synthesis.
+        latent_channels: of z1, at 1/16 of the resolution.
+        hyper_channels: of z2, at 1/64, and of the hyper transforms.
+        lambdas: trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending. One makes a
+            model of one rate; several are the anchors of a model that serves all rates between.
+    """
+
+    channels: int = 196
+    latent_channels: int = 196
+    hyper_channels: int = 128
+    lambdas: tuple[float, ...] = (0.01,)
+
+
+@dataclass(frozen=True)
+class TwoLevelEvidence:
+    """What the inference pass found: all of q(z2), and the image's share of q(z1)."""
+
+    mean: Float[Tensor, "n z h w"]
+    raw_scale: Float[Tensor, "n z h w"]
+    top: Normal
+
+
+def _normal(mean: Tensor, raw_scale: Tensor) -> Normal:
+    """A diagonal Gaussian of positive scale, in single precision at least."""
+    if mean.dtype not in (torch.float32, torch.float64):
+        mean, raw_scale = mean.float(), raw_scale.float()
+    return Normal(mean, functional.softplus(raw_scale) + _MIN_SCALE, validate_args=False)
+
+
+def _down(n_in: int, n_out: int, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(n_in, n_out, 5, stride=2, padding=2, bias=bias)
+
+
+def _up(n_in: int, n_out: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(n_in, n_out, 5, stride=2, padding=2, output_padding=1)
+
+
+def _same(n_in: int, n_out: int) -> nn.Conv2d:
+    return nn.Conv2d(n_in, n_out, 3, padding=1)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Let a convolution's output vary as much as its input; torch's default would shrink it."""
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return
+    n_summed: float = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
+    if isinstance(module, nn.ConvTranspose2d):
+        n_summed /= module.stride[0] * module.stride[1]
+    nn.init.normal_(module.weight, std=1.0 / math.sqrt(n_summed))
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+class Analysis(nn.Module):
+    """Image to the inference statistics of z1."""
+
+    def __init__(self, config: TwoLevelVAEConfig) -> None:
+        """Three strided convolutions with GDN, and two heads."""
+        super().__init__()
+        n, z, anchors = config.channels, config.latent_channels, len(config.lambdas)
+        self.convolutions = nn.ModuleList([_down(3, n), _down(n, n), _down(n, n)])
+        self.gdns = nn.ModuleList([GDN(n) for _ in range(3)])
+        self.rates = nn.ModuleList([RateControl(n, anchors) for _ in range(3)])
+        self.mean, self.raw_scale = _down(n, z), _down(n, z)
+        self.rate_of_mean, self.rate_of_scale = RateControl(z, anchors), RateControl(z, anchors)
+
+    def forward(self, x: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and raw scale at 1/16 of the resolution."""
+        for convolution, gdn, rate in zip(self.convolutions, self.gdns, self.rates, strict=True):
+            x = rate(gdn(convolution(x)), position)
+        mean = self.rate_of_mean(self.mean(x), position)
+        return mean, self.rate_of_scale(self.raw_scale(x), position)
+
+
+class HyperAnalysis(nn.Module):
+    """The inference mean of z1 to q(z2)."""
+
+    def __init__(self, config: TwoLevelVAEConfig) -> None:
+        """A 3x3 convolution, a strided one, and two strided heads without bias."""
+        super().__init__()
+        z, h = config.latent_channels, config.hyper_channels
+        self.first, self.second = _same(z, h), _down(h, h)
+        self.mean, self.raw_scale = _down(h, h, bias=False), _down(h, h, bias=False)
+        self.rate_of_scale = RateControl(h, len(config.lambdas))
+
+    def forward(self, mean: Tensor, position: Tensor) -> Normal:
+        """The posterior of z2."""
+        x = functional.relu(self.second(functional.relu(self.first(mean))))
+        return _normal(self.mean(x), self.rate_of_scale(self.raw_scale(x), position))
+
+
+class TopPrior(nn.Module):
+    """p(z2): a learned vector at every position, which convolutions spread."""
+
+    def __init__(self, config: TwoLevelVAEConfig) -> None:
+        """A 3x3 convolution and two 3x3 heads."""
+        super().__init__()
+        h, anchors = config.hyper_channels, len(config.lambdas)
+        self.vector = nn.Parameter(torch.zeros(h))
+        self.first, self.mean, self.raw_scale = _same(h, h), _same(h, h), _same(h, h)
+        self.rate_of_mean, self.rate_of_scale = RateControl(h, anchors), RateControl(h, anchors)
+
+    def forward(self, height: int, width: int, position: Tensor) -> Normal:
+        """The prior of z2, `height` x `width` positions for each image."""
+        top = self.vector.view(1, -1, 1, 1).expand(len(position), -1, height, width)
+        x = functional.elu(self.first(top))
+        mean = self.rate_of_mean(self.mean(x), position)
+        return _normal(mean, self.rate_of_scale(self.raw_scale(x), position))
+
+
+class HyperSynthesis(nn.Module):
+    """z2 to the prior statistics of z1."""
+
+    def __init__(self, config: TwoLevelVAEConfig) -> None:
+        """Two transposed convolutions and two 3x3 heads."""
+        super().__init__()
+        z, h, anchors = config.latent_channels, config.hyper_channels, len(config.lambdas)
+        self.first, self.second = _up(h, h), _up(h, h)
+        self.mean, self.raw_scale = _same(h, z), _same(h, z)
+        self.rate_of_mean, self.rate_of_scale = RateControl(z, anchors), RateControl(z, anchors)
+
+    def forward(self, z2: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and raw scale at 1/16 of the resolution."""
+        x = functional.relu(self.second(functional.relu(self.first(z2))))
+        mean = self.rate_of_mean(self.mean(x), position)
+        return mean, self.rate_of_scale(self.raw_scale(x), position)
+
+
+class Combination(nn.Module):
+    """q(z1 | image, z2) from the statistics of inference and of the prior."""
+
+    def __init__(self, config: TwoLevelVAEConfig) -> None:
+        """A 1x1 convolution each for mean and raw scale."""
+        super().__init__()
+        z = config.latent_channels
+        self.mean, self.raw_scale = nn.Conv2d(2 * z, z, 1), nn.Conv2d(2 * z, z, 1)
+
+    def forward(self, evidence: TwoLevelEvidence, mean: Tensor, raw_scale: Tensor) -> Normal:
+        """The posterior of z1; `mean` and `raw_scale` are the prior's."""
+        means = functional.elu(torch.cat([evidence.mean, mean], dim=1))
+        raw_scales = functional.elu(torch.cat([evidence.raw_scale, raw_scale], dim=1))
+        return _normal(self.mean(means), self.raw_scale(raw_scales))
+
+
+class Synthesis(nn.Module):
+    """z1 to the image."""
+
+    def __init__(self, config: TwoLevelVAEConfig) -> None:
+        """Three transposed convolutions with inverse GDN, and one more."""
+        super().__init__()
+        n, anchors = config.channels, len(config.lambdas)
+        self.rate = RateControl(config.latent_channels, anchors)
+        first = _up(config.latent_channels, n)
+        self.convolutions = nn.ModuleList([first, _up(n, n), _up(n, n)])
+        self.gdns = nn.ModuleList([GDN(n, inverse=True) for _ in range(3)])
+        self.rates = nn.ModuleList([RateControl(n, anchors) for _ in range(3)])
+        self.last = _up(n, 3)
+
+    def forward(self, z1: Tensor, position: Tensor) -> Tensor:
+        """The image, [n, 3, h, w], about 0 to 1."""
+        x = self.rate(z1, position)
+        for convolution, gdn, rate in zip(self.convolutions, self.gdns, self.rates, strict=True):
+            x = rate(gdn(convolution(x)), position)
+        # Half precision ends here: it holds 256 grey levels with an error of half a level.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.last(x if x.dtype == torch.float64 else x.float()) + 0.5
+
+
+class TwoLevelVAE(nn.Module):
+    """Two-level VAE for RGB images whose sides are multiples of 64."""
+
+    # Height and width of an image must be multiples of this.
+    stride = 64
+    n_latent_tensors = 2
+
+    def __init__(self, config: TwoLevelVAEConfig) -> None:
+        """Build the network that `config` describes."""
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.top_prior = TopPrior(config)
+        self.hyper_synthesis = HyperSynthesis(config)
+        self.combination = Combination(config)
+        self.synthesis = Synthesis(config)
+        self.apply(_initialise)
+        nn.init.constant_(self.combination.raw_scale.bias, _FIRST_RAW_SCALE)  # type: ignore[arg-type]
+
+    def infer(
+        self, pixels: Float[Tensor, "n 3 h w"], position: Float[Tensor, " n"]
+    ) -> TwoLevelEvidence:
+        """Bottom-up pass.
+
+        Args:
+            pixels: grey levels 0 .. 255 in floating point.
+            position: of each image's lambda among the anchors (:func:`anchor_position`).
+        """
+        mean, raw_scale = self.analysis(pixels / 255.0 - 0.5, position)
+        return TwoLevelEvidence(mean, raw_scale, self.hyper_analysis(mean, position))
+
+    def generate(
+        self,
+        source: LatentSource,
+        evidence: TwoLevelEvidence | None,
+        height: int,
+        width: int,
+        position: Float[Tensor, " n"],
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Top-down pass, the same for sampling, encoding and decoding.
+
+        Args:
+            source: asked for z2, then for z1.
+            evidence: of :meth:`infer`, or None where no image is at hand.
+            height: of the images in pixels, a multiple of 64.
+            width: of the images in pixels, a multiple of 64.
+            position: as for :meth:`infer`; its length is the number of images.
+
+        Returns:
+            The images in grey levels, neither rounded nor clipped to 0 .. 255.
+        """
+        prior = self.top_prior(height // self.stride, width // self.stride, position)
+        z2 = source(prior, None if evidence is None else evidence.top)
+        statistics = self.hyper_synthesis(z2, position)
+        posterior = None if evidence is None else self.combination(evidence, *statistics)
+        z1 = source(_normal(*statistics), posterior)
+        return 255.0 * self.synthesis(z1, position)
+
+    def forward(
+        self, pixels: Float[Tensor, "n 3 h w"], source: LatentSource, position: Float[Tensor, " n"]
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Inference followed by generation: what training and encoding run."""
+        evidence = self.infer(pixels, position)
+        height, width = pixels.shape[2:]
+        return self.generate(source, evidence, height, width, position)
