@@ -32,6 +32,7 @@ def decode(
     *,
     tensor: int = 0,
     coder: CoderSettings = DEFAULT_CODER,
+    allow_prefix: bool = False,
 ) -> Float[Tensor, " *shape"]:
     """Return the sample that a code stands for.
 
@@ -41,6 +42,8 @@ def decode(
         seed: The encoder's.
         tensor: The encoder's.
         coder: The encoder's.
+        allow_prefix: Whether to take the start of a code, with fewer indices than steps: what is
+            missing counts as its prior mean, so that without any index the sample is that mean.
 
     Returns:
         The sample in the prior's shape, type and device.
@@ -49,7 +52,9 @@ def decode(
         InvalidParameterError: If the prior holds NaN, infinity or a scale that is not positive.
         CorruptFileError: If the code cannot be one of such a prior.
     """
-    return decode_batch([code], add_batch(prior), seed, tensor=tensor, coder=coder)[0]
+    return decode_batch(
+        [code], add_batch(prior), seed, tensor=tensor, coder=coder, allow_prefix=allow_prefix
+    )[0]
 
 
 def decode_batch(
@@ -59,6 +64,7 @@ def decode_batch(
     *,
     tensor: int = 0,
     coder: CoderSettings = DEFAULT_CODER,
+    allow_prefix: bool = False,
 ) -> Float[Tensor, " n *shape"]:
     """Return the samples that a batch of codes stands for; see :func:`decode`.
 
@@ -68,6 +74,7 @@ def decode_batch(
         seed: The encoder's.
         tensor: The encoder's.
         coder: The encoder's.
+        allow_prefix: As for :func:`decode`; of each code another part may be missing.
     """
     check_parameters(prior, "prior")
     if prior.loc.ndim == 0 or prior.loc.shape[0] != len(codes):
@@ -77,7 +84,13 @@ def decode_batch(
     samples = torch.empty(prior.loc.shape, dtype=torch.float64, device=prior.loc.device)
     for sample, code in zip(samples, codes, strict=True):
         u = whitened_sample(
-            code, sample.numel(), seed, tensor=tensor, coder=coder, device=samples.device
+            code,
+            sample.numel(),
+            seed,
+            tensor=tensor,
+            coder=coder,
+            allow_prefix=allow_prefix,
+            device=samples.device,
         )
         sample.copy_(u.view(sample.shape))
     z = prior.loc.detach().double() + prior.scale.detach().double() * samples
@@ -91,6 +104,7 @@ def whitened_sample(
     *,
     tensor: int = 0,
     coder: CoderSettings = DEFAULT_CODER,
+    allow_prefix: bool = False,
     device: torch.device | None = None,
 ) -> Float64[Tensor, " {n_dims}"]:
     """Return u = (z - mu_p) / sigma_p of a code, which no parameter of the model enters.
@@ -103,30 +117,33 @@ def whitened_sample(
         seed: The encoder's.
         tensor: The encoder's.
         coder: The encoder's.
+        allow_prefix: As for :func:`decode`.
         device: Where to compute; the CPU where it is None.
 
     Raises:
         CorruptFileError: If the code cannot be one of a tensor of ``n_dims`` dimensions.
     """
-    check_code(code, n_dims, coder)
+    check_code(code, n_dims, coder, allow_prefix)
     randomness = SharedRandomness(seed, tensor, device or torch.device("cpu"))
     if code.n_steps == 0:
         return randomness.prior_sample(n_dims).double()
     layout = make_layout(n_dims, code.n_steps, coder, randomness)
-    taken = torch.arange(int(layout.steps_of_block.max()), device=randomness.device)
-    taken = taken < layout.steps_of_block.unsqueeze(1)  # [blocks, K]
-    chosen = torch.zeros(2, *taken.shape, dtype=torch.int64, device=randomness.device)
-    chosen[0, taken] = code.indices.to(randomness.device)
-    chosen[1, taken] = sign_pool_row(_path_hashes(code.indices, layout, randomness))
-    deviations = _deviations(layout.steps_of_block, taken, code.rho_index)
+    n_indices = code.indices.numel()
+    block, step = (of_index[:n_indices] for of_index in layout.transmission(coder.order))
+    n_known = int(step.max()) + 1 if n_indices else 0  # steps of the block that is known best
+    chosen = torch.zeros(2, layout.n_blocks, n_known, dtype=torch.int64, device=randomness.device)
+    chosen[0, block, step] = code.indices.to(randomness.device)
+    chosen[1, block, step] = sign_pool_row(_path_hashes(code.indices, block, layout, randomness))
+    deviations = torch.zeros(layout.n_blocks, n_known, dtype=torch.float64, device=block.device)
+    deviations[block, step] = _deviations(layout.steps_of_block, code.rho_index)[block, step]
     u = torch.empty(n_dims, dtype=torch.float64, device=randomness.device)
     n_columns = layout.dims_of_block.shape[1]
-    n_blocks = max(1, _DRAWN_AT_ONCE // (n_columns * taken.shape[1]))
+    n_blocks = max(1, _DRAWN_AT_ONCE // (n_columns * max(1, n_known)))
     for start in range(0, layout.n_blocks, n_blocks):
         part = slice(start, start + n_blocks)
         auxiliary = _chosen_variables(chosen[0, part], chosen[1, part], n_columns, randomness)
         sums = torch.zeros(auxiliary.shape[0], n_columns, dtype=torch.float64, device=u.device)
-        for k in range(taken.shape[1]):  # an order that no device may change
+        for k in range(n_known):  # an order that no device may change
             sums += deviations[part, k, None] * auxiliary[:, k]
         present = layout.is_present[part]
         u[layout.dims_of_block[part][present]] = sums[present]
@@ -134,30 +151,31 @@ def whitened_sample(
 
 
 def _path_hashes(
-    indices: Int64[Tensor, " steps"], layout: Layout, randomness: SharedRandomness
+    indices: Int64[Tensor, " steps"],
+    block_of_index: Int64[Tensor, " steps"],
+    layout: Layout,
+    randomness: SharedRandomness,
 ) -> Int64[Tensor, " steps"]:
-    """Return the hash of the stream's path before each step of the block-major list."""
+    """Return the hash of the stream's path before each index, in the order of transmission."""
     streams = torch.arange(layout.n_streams, device=randomness.device)
     path_hash = randomness.first_hash(streams).tolist()
-    chosen = iter(indices.tolist())
     hashes = []
-    for block, n_steps in enumerate(layout.steps_of_block.tolist()):
-        current = path_hash[block % layout.n_streams]
-        for _ in range(n_steps):
-            hashes.append(current)
-            current = extend_hash(current, next(chosen))
-        path_hash[block % layout.n_streams] = current
-    return torch.tensor(hashes, device=randomness.device)
+    stream_of_index = (block_of_index % layout.n_streams).tolist()
+    for stream, index in zip(stream_of_index, indices.tolist(), strict=True):
+        hashes.append(path_hash[stream])
+        path_hash[stream] = extend_hash(path_hash[stream], index)
+    return torch.tensor(hashes, dtype=torch.int64, device=randomness.device)
 
 
 def _deviations(
-    steps_of_block: Tensor, taken: Tensor, rho_index: int
+    steps_of_block: Int64[Tensor, " blocks"], rho_index: int
 ) -> Float64[Tensor, "blocks K"]:
     """Return sigma_k of each block's steps, 0 beyond them."""
-    deviations = torch.zeros(taken.shape, dtype=torch.float64, device=taken.device)
+    shape = (steps_of_block.numel(), int(steps_of_block.max()))
+    deviations = torch.zeros(shape, dtype=torch.float64, device=steps_of_block.device)
     for n_steps in steps_of_block.unique().tolist():
         variances = torch.tensor(geometric_variances(n_steps, rho_index), dtype=torch.float64)
-        deviations[steps_of_block == n_steps, :n_steps] = variances.sqrt().to(taken.device)
+        deviations[steps_of_block == n_steps, :n_steps] = variances.sqrt().to(deviations.device)
     return deviations
 
 

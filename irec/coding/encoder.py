@@ -14,7 +14,13 @@ from irec.coding.layout import Layout, make_layout
 from irec.coding.parallel import map_on_cores
 from irec.coding.schedule import fit_rho_index
 from irec.coding.search import search_streams
-from irec.coding.settings import DEFAULT_CODER, DEFAULT_SEARCH, CoderSettings, SearchSettings
+from irec.coding.settings import (
+    DEFAULT_CODER,
+    DEFAULT_SEARCH,
+    CoderSettings,
+    Order,
+    SearchSettings,
+)
 from irec.coding.shared_randomness import SharedRandomness
 from irec.coding.tensor_code import MAX_STEPS_PER_DIMENSION, TensorCode
 from irec.errors import InvalidParameterError
@@ -90,6 +96,8 @@ def encode_batch(
     """
     if posterior.loc.ndim == 0:
         raise InvalidParameterError("encode_batch needs a leading dimension; encode does not.")
+    if coder.order == "step":
+        raise NotImplementedError("The search does not know this order yet.")
     whitened = whiten(posterior, prior)
     randomness = SharedRandomness(seed, tensor, posterior.loc.device)
     target = WhitenedPosterior(
@@ -101,7 +109,7 @@ def encode_batch(
     ]
     _search_plans([plan for plan in plans if plan], randomness, coder, search)
     prior_draw = TensorCode(0, 0, torch.zeros(0, dtype=torch.int64))
-    return [plan.code() if plan else prior_draw for plan in plans]
+    return [plan.code(coder.order) if plan else prior_draw for plan in plans]
 
 
 @dataclass(frozen=True)
@@ -114,14 +122,14 @@ class _Plan:
     streams: list[Stream]
     path_of_stream: dict[int, Int64[Tensor, " steps"]] = field(default_factory=dict)
 
-    def code(self) -> TensorCode:
-        """Put the streams' paths into the order of the blocks."""
-        steps, n_streams = self.layout.steps_of_block.unsqueeze(1), self.layout.n_streams
-        taken = torch.arange(int(steps.max()), device=steps.device) < steps  # [blocks, K]
-        indices = torch.zeros(taken.shape, dtype=torch.int64, device=steps.device)
-        for number, path in self.path_of_stream.items():
-            indices[number::n_streams].masked_scatter_(taken[number::n_streams], path)
-        return TensorCode(self.n_steps, self.rho_index, indices[taken].cpu())
+    def code(self, order: Order) -> TensorCode:
+        """Interleave the streams' paths as they are sent."""
+        block, _ = self.layout.transmission(order)
+        by_stream = (block % self.layout.n_streams).argsort(stable=True)
+        paths = [self.path_of_stream[number] for number in range(self.layout.n_streams)]
+        indices = torch.empty_like(block)
+        indices[by_stream] = torch.cat(paths)
+        return TensorCode(self.n_steps, self.rho_index, indices.cpu())
 
 
 def _make_plan(

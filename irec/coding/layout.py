@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from irec.coding.settings import CoderSettings
+from irec.coding.settings import CoderSettings, Order
 from irec.coding.shared_randomness import SharedRandomness
 
 # All blocks take as many steps, so a block should not stand or fall with one dimension. Only
@@ -35,6 +35,15 @@ class Layout:
     steps_of_block: Int64[Tensor, " blocks"]
     dims_of_block: Int64[Tensor, " blocks columns"]
     is_present: Bool[Tensor, " blocks columns"]
+
+    def transmission(self, order: Order) -> tuple[Int64[Tensor, " steps"], Int64[Tensor, " steps"]]:
+        """Return the block of each index sent, and which of the block's steps it is."""
+        steps = torch.arange(int(self.steps_of_block.max()), device=self.steps_of_block.device)
+        if order == "block":
+            block, step = (steps < self.steps_of_block.unsqueeze(1)).nonzero(as_tuple=True)
+        else:
+            step, block = (steps.unsqueeze(1) < self.steps_of_block).nonzero(as_tuple=True)
+        return block, step
 
 
 def make_layout(

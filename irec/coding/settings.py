@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from irec.errors import InvalidParameterError
+
+Order = Literal["block", "step"]
+"""Whether a stream's path runs block after block, or step after step through all its blocks."""
 
 MIN_EFFORT = 1
 MAX_EFFORT = 9
@@ -21,11 +25,15 @@ class CoderSettings:
             and 8; time grows with K, as wider blocks have more dimensions to weigh per step.
         blocks_per_stream: Blocks searched one after the other; longer tensors are cut into streams
             that are searched side by side.
+        order: In which order a stream's path runs and its indices are sent. "block": all steps of
+            its first block, then of the next. "step": the first step of all blocks, then the next,
+            so that the start of a code is a coarse sample of the whole tensor.
     """
 
     candidates_per_step: int = 64
     steps_per_block: int = 4
     blocks_per_stream: int = 64
+    order: Order = "block"
 
     def __post_init__(self) -> None:
         """Check the values, so that no later line has to."""
@@ -37,6 +45,8 @@ class CoderSettings:
         for name in ("steps_per_block", "blocks_per_stream"):
             if getattr(self, name) < 1:
                 raise InvalidParameterError(f"{name} must be at least 1.")
+        if self.order not in get_args(Order):
+            raise InvalidParameterError(f'order must be "block" or "step", not {self.order!r}.')
 
     @property
     def bits_per_step(self) -> int:

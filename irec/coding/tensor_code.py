@@ -20,7 +20,10 @@ class TensorCode:
     Attributes:
         n_steps: Steps T of all blocks together; 0 stands for the seeded draw from the prior.
         rho_index: Schedule of the steps, in [0, 32).
-        indices: The chosen candidates in [0, M), block after block, int64 ``[n_steps]`` on the CPU.
+        indices: The chosen candidates in [0, M), int64 on the CPU, in the order of
+            :attr:`CoderSettings.order`: blocks ascending and all steps of each, or steps ascending
+            and each of all blocks that have it. There are ``n_steps``, or of the start of a code
+            fewer.
     """
 
     n_steps: int
@@ -29,20 +32,31 @@ class TensorCode:
 
     def n_bits(self, coder: CoderSettings) -> int:
         """Return the bits of the indices, without those of ``n_steps`` and ``rho_index``."""
-        return self.n_steps * coder.bits_per_step
+        return self.indices.numel() * coder.bits_per_step
 
 
-def check_code(code: TensorCode, n_dims: int, coder: CoderSettings) -> None:
-    """Raise CorruptFileError if no encoder with these settings can have made the code."""
+def check_code(
+    code: TensorCode, n_dims: int, coder: CoderSettings, allow_prefix: bool = False
+) -> None:
+    """Raise CorruptFileError if no encoder with these settings can have made the code.
+
+    Args:
+        code: The code.
+        n_dims: Dimensions of its tensor.
+        coder: The shared settings.
+        allow_prefix: Whether the start of such a code will do.
+    """
     if not 0 <= code.n_steps <= MAX_STEPS_PER_DIMENSION * n_dims:
         raise CorruptFileError(f"{code.n_steps} steps cannot code {n_dims} dimensions.")
-    if code.indices.shape != (code.n_steps,):
+    n_indices = code.indices.numel()
+    is_whole = n_indices == code.n_steps or (allow_prefix and n_indices < code.n_steps)
+    if code.indices.ndim != 1 or not is_whole:
         raise CorruptFileError(
             f"A code of {code.n_steps} steps cannot have indices {tuple(code.indices.shape)}."
         )
     if not 0 <= code.rho_index < N_RATES:
         raise CorruptFileError(f"There is no schedule number {code.rho_index}.")
-    if code.n_steps and not (
+    if n_indices and not (
         int(code.indices.min()) >= 0 and int(code.indices.max()) < coder.candidates_per_step
     ):
         raise CorruptFileError(f"An index is outside [0, {coder.candidates_per_step}).")
