@@ -4,14 +4,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.evaluation.results import ImageResult
+from irec.errors import DataError
+from irec.evaluation.results import Row, row_as_dict, row_from_dict
 
 _PREFIX, _SUFFIX = "unfinished-", ".jsonl"
 
@@ -34,30 +34,35 @@ class Journal:
         self.folder = folder
         self.settings = settings
         self.own = folder / f"{_PREFIX}{rank}{_SUFFIX}"
-        self._done = {line["row"]["name"]: line for line in self._read()}
+        self._done = {row.identity: (row, line) for row, line in self._read()}
 
     def find(
-        self, name: str, pixels: UInt8[np.ndarray, "h w c"], data: bytes
-    ) -> ImageResult | None:
+        self,
+        name: str,
+        pixels: UInt8[np.ndarray, "h w c"],
+        data: bytes,
+        quality: float | None = None,
+    ) -> Row | None:
         """What was measured on an image, or None where it must be compressed.
 
         Args:
             name: of the image.
             pixels: of the image as it is now.
             data: its file as it is now.
+            quality: that it is to have; None for models of one rate and for lossless ones.
         """
-        line = self._done.get(name)
-        if line is None or line["image"] != _hash_image(pixels) or line["file"] != _hash(data):
+        row, line = self._done.get((name, quality), (None, {}))
+        if row is None or line["image"] != _hash_image(pixels) or line["file"] != _hash(data):
             return None
-        return ImageResult(**line["row"])
+        return row
 
-    def add(self, row: ImageResult, pixels: UInt8[np.ndarray, "h w c"], data: bytes) -> None:
+    def add(self, row: Row, pixels: UInt8[np.ndarray, "h w c"], data: bytes) -> None:
         """Note that an image's file is on disk; the note is on disk when this returns."""
         line = {
             "settings": self.settings,
             "image": _hash_image(pixels),
             "file": _hash(data),
-            "row": asdict(row),
+            "row": row_as_dict(row),
         }
         with self.own.open("a") as file:
             # The line of a run that was killed in the middle of one must not spoil this one.
@@ -73,15 +78,15 @@ class Journal:
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob(f"{_PREFIX}*{_SUFFIX}"))
 
-    def _read(self) -> Iterator[dict[str, Any]]:
+    def _read(self) -> Iterator[tuple[Row, dict[str, Any]]]:
         for path in self._paths():
             for text in path.read_text().splitlines():
                 try:
                     line = json.loads(text)
-                except ValueError:
-                    continue  # a process was killed while it wrote
-                if line["settings"] == self.settings:
-                    yield line
+                    if line["settings"] == self.settings:
+                        yield row_from_dict(line["row"]), line
+                except (ValueError, DataError):
+                    continue  # a process was killed while it wrote, or another version did
 
 
 def _hash(data: bytes) -> str:

@@ -1,133 +1,161 @@
-"""Tables of compression results: one row per image, totals, CSV, JSON, and a table for people."""
+"""Results of either kind, lossless or lossy: totals, a table for people, CSV and JSON files."""
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from irec.errors import DataError
+from irec.evaluation.lossless_results import ImageResult, lossless_table, lossless_totals
+from irec.evaluation.lossy_results import (
+    LossyResult,
+    lossy_table,
+    lossy_totals,
+    operating_points,
+)
+
+__all__ = [
+    "ImageResult",
+    "LossyResult",
+    "Results",
+    "Row",
+    "read_results",
+    "results_table",
+    "row_as_dict",
+    "row_from_dict",
+    "totals",
+    "write_results",
+]
+
+Row = ImageResult | LossyResult
+_ROW_TYPES: tuple[type[ImageResult] | type[LossyResult], ...] = (ImageResult, LossyResult)
+
 
 @dataclass(frozen=True)
-class ImageResult:
-    """What compressing one image gave.
+class Results:
+    """A results.json file.
 
     Attributes:
-        name: of the image; unique among the results.
-        height: pixels.
-        width: pixels.
-        channels: 1 to 4, alpha included.
-        file_bits: size of the ``.irec`` file; index + side + residual bits.
-        ideal_bits: negative ELBO, estimated with exact posterior samples.
-        kl_bits: the part of `ideal_bits` that is KL(posterior || prior).
-        index_bits: what the latent tensors took in the file.
-        side_bits: header, checksum, steps and rho, padding, alpha.
-        residual_bits: what the pixels took given the latent tensors.
-        encode_s: seconds; of a batch, the image's share by its number of values.
-        decode_s: seconds.
-        png_bits: size of the image as a PNG file.
-        webp_bits: size as a lossless WebP file; None where WebP cannot hold the image.
+        settings: how the images were compressed.
+        rows: all of one kind.
+        failed: names of the images that could not be compressed, with the reason.
     """
 
-    name: str
-    height: int
-    width: int
-    channels: int
-    file_bits: int
-    ideal_bits: float
-    kl_bits: float
-    index_bits: int
-    side_bits: int
-    residual_bits: int
-    encode_s: float
-    decode_s: float
-    png_bits: int
-    webp_bits: int | None
-
-    @property
-    def n_dims(self) -> int:
-        """Height x width x channels."""
-        return self.height * self.width * self.channels
+    settings: dict[str, Any]
+    rows: list[Row]
+    failed: dict[str, str]
 
 
-def totals(rows: Sequence[ImageResult]) -> dict[str, Any]:
-    """Sum bits (exactly, as integers) and seconds, and derive the rates.
+def totals(rows: Sequence[Row]) -> dict[str, Any]:
+    """Sums and rates over rows of one kind, by :func:`lossless_totals` or :func:`lossy_totals`."""
+    return _dispatch(rows, lossless_totals, lossy_totals)
 
-    Returns:
-        The sums under their own names; `n_images` and `n_dims`; `file_bpd` and its like in bits
-        per dimension; `overhead`, file over ideal minus 1; `coder_loss`, (index + residual - ideal)
-        over KL. WebP's sums are None where it cannot hold some image.
-    """
-    summed: dict[str, Any] = {"n_images": len(rows), "n_dims": sum(row.n_dims for row in rows)}
-    for field in fields(ImageResult):
-        if not field.name.endswith(("_bits", "_s")):
-            continue
-        values = [getattr(row, field.name) for row in rows]
-        summed[field.name] = None if None in values else sum(values)
-    for name in ("file", "ideal", "kl", "index", "side", "residual", "png", "webp"):
-        bits = summed[f"{name}_bits"]
-        summed[f"{name}_bpd"] = None if bits is None else bits / summed["n_dims"]
-    summed["overhead"] = summed["file_bits"] / summed["ideal_bits"] - 1.0
-    lost = summed["index_bits"] + summed["residual_bits"] - summed["ideal_bits"]
-    summed["coder_loss"] = lost / summed["kl_bits"] if summed["kl_bits"] else None
-    return summed
+
+def results_table(rows: Sequence[Row]) -> Table:
+    """Lay rows of one kind out for a terminal; the last rows are totals or means."""
+    return _dispatch(rows, lossless_table, lossy_table)
 
 
 def write_results(
     folder: Path,
-    rows: Sequence[ImageResult],
+    rows: Sequence[Row],
     settings: Mapping[str, Any] | None = None,
     failed: Mapping[str, str] | None = None,
 ) -> None:
-    """Write results.csv and results.json (settings, images, failed, total) into `folder`.
+    """Write results.csv and results.json into `folder`.
+
+    The JSON document holds `settings`, `images` (the rows), `failed`, `total` and, of lossy rows,
+    `operating_points`. JSON has no infinity: the PSNR of an exact image is the string "inf".
 
     Args:
         folder: must exist.
-        rows: of the images that were compressed.
+        rows: of the images that were compressed; at least one, all of one kind.
         settings: how they were.
         failed: names of the images that could not be, with the reason; no total includes them.
     """
+    dicts = [row_as_dict(row) for row in rows]
     with (folder / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(ImageResult)])
+        writer = csv.DictWriter(file, list(dicts[0]))
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        writer.writerows(dicts)
     document = {
         "settings": dict(settings or {}),
-        "images": [asdict(row) for row in rows],
+        "images": dicts,
         "failed": dict(failed or {}),
-        "total": totals(rows),
+        "total": _without_infinity(totals(rows)),
+        **_dispatch(rows, lambda _: {}, _operating_points_entry),
     }
-    (folder / "results.json").write_text(json.dumps(document, indent=2) + "\n")
+    text = json.dumps(document, indent=2, allow_nan=False)
+    (folder / "results.json").write_text(text + "\n")
 
 
-def results_table(rows: Sequence[ImageResult]) -> Table:
-    """Lay the results out for a terminal; the last row holds all images together."""
-    table = Table(title="bits per dimension", title_style="bold")
-    table.add_column("image", overflow="fold")
-    table.add_column("size")
-    for heading in ("file", "ideal", "overhead", "PNG", "WebP", "encode s", "decode s"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        size = f"{row.width}x{row.height}x{row.channels}"
-        table.add_row(row.name, size, *_cells(totals([row])))
-    table.add_section()
-    table.add_row(f"all {len(rows)}", "", *_cells(totals(rows)), style="bold")
-    return table
+def read_results(path: Path) -> Results:
+    """Read what :func:`write_results` wrote into results.json.
+
+    Raises:
+        DataError: the file is absent, unreadable, or not of that form.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error})") from error
+    try:
+        rows = [row_from_dict(entry) for entry in document["images"]]
+        return Results(dict(document["settings"]), rows, dict(document["failed"]))
+    except (KeyError, TypeError, ValueError, DataError) as error:
+        raise DataError(f"{path}: not a results.json file of irec predict") from error
 
 
-def _cells(summed: dict[str, Any]) -> list[str]:
-    bpd = {name: summed[f"{name}_bpd"] for name in ("file", "ideal", "png", "webp")}
-    shown = {name: "-" if value is None else f"{value:.3f}" for name, value in bpd.items()}
-    mean_encode_s = summed["encode_s"] / summed["n_images"]
-    mean_decode_s = summed["decode_s"] / summed["n_images"]
-    return [
-        shown["file"],
-        shown["ideal"],
-        f"{summed['overhead']:+.1%}",
-        shown["png"],
-        shown["webp"],
-        f"{mean_encode_s:.2f}",
-        f"{mean_decode_s:.2f}",
-    ]
+def row_as_dict(row: Row) -> dict[str, Any]:
+    """A row as JSON has it."""
+    return _without_infinity(asdict(row))
+
+
+def row_from_dict(entry: Mapping[str, Any]) -> Row:
+    """The row that :func:`row_as_dict` made a dictionary of; its keys tell the kind.
+
+    Raises:
+        DataError: the keys are those of neither kind.
+    """
+    for row_type in _ROW_TYPES:
+        if entry.keys() == {field.name for field in fields(row_type)}:
+            # The only strings besides the name are infinite figures.
+            values: dict[str, Any] = {
+                key: float(value) if isinstance(value, str) and key != "name" else value
+                for key, value in entry.items()
+            }
+            return row_type(**values)
+    raise DataError("neither the keys of a lossless nor those of a lossy result")
+
+
+def _operating_points_entry(rows: Sequence[LossyResult]) -> dict[str, Any]:
+    return {
+        "operating_points": [_without_infinity(asdict(point)) for point in operating_points(rows)]
+    }
+
+
+def _without_infinity(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: str(value) if isinstance(value, float) and math.isinf(value) else value
+        for key, value in entry.items()
+    }
+
+
+def _dispatch(
+    rows: Sequence[Row],
+    lossless: Callable[[Sequence[ImageResult]], Any],
+    lossy: Callable[[Sequence[LossyResult]], Any],
+) -> Any:
+    """Call the function for the kind of the rows; of no rows, the lossless one."""
+    lossy_rows = [row for row in rows if isinstance(row, LossyResult)]
+    lossless_rows = [row for row in rows if isinstance(row, ImageResult)]
+    if lossy_rows and lossless_rows:
+        raise DataError("lossless and lossy results cannot be summed together")
+    return lossy(lossy_rows) if lossy_rows else lossless(lossless_rows)

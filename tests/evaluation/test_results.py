@@ -1,29 +1,21 @@
 import csv
 import json
+import math
 
 import pytest
 from rich.console import Console
 
-from irec.evaluation.results import ImageResult, results_table, totals, write_results
-
-
-def row(name="a", webp_bits=900, scale=1):
-    return ImageResult(
-        name=name,
-        height=4,
-        width=5 * scale,
-        channels=3,
-        file_bits=800 * scale,
-        ideal_bits=750.0 * scale,
-        kl_bits=100.0 * scale,
-        index_bits=104 * scale,
-        side_bits=40 * scale,
-        residual_bits=656 * scale,
-        encode_s=1.5,
-        decode_s=0.5,
-        png_bits=1000 * scale,
-        webp_bits=webp_bits,
-    )
+from irec.errors import DataError
+from irec.evaluation.results import (
+    read_results,
+    results_table,
+    row_as_dict,
+    row_from_dict,
+    totals,
+    write_results,
+)
+from tests.evaluation.rows import lossless_row as row
+from tests.evaluation.rows import lossy_curve_rows, lossy_row
 
 
 def test_totals_weight_images_by_their_size():
@@ -68,3 +60,59 @@ def test_files_hold_what_the_table_shows(tmp_path):
 def test_bits_of_a_row_are_those_of_the_sections():
     one = row()
     assert one.index_bits + one.side_bits + one.residual_bits == one.file_bits
+
+
+def test_lossy_files_hold_rows_and_operating_points(tmp_path):
+    rows = lossy_curve_rows()
+    write_results(tmp_path, rows, {"effort": 5}, {"c": "too large"})
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["settings"] == {"effort": 5}
+    assert document["failed"] == {"c": "too large"}
+    assert len(document["images"]) == 10
+    assert [point["quality"] for point in document["operating_points"]] == [10, 30, 50, 70, 90]
+    assert document["total"]["file_bits"] == sum(row.file_bits for row in rows)
+    with (tmp_path / "results.csv").open() as file:
+        read = list(csv.DictReader(file))
+    assert [float(one["psnr_db"]) for one in read] == [row.psnr_db for row in rows]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row("a"), row("b", webp_bits=None)],
+        lossy_curve_rows(),
+        [lossy_row("inf", None, ms_ssim=None, psnr_db=math.inf)],
+    ],
+    ids=["lossless", "lossy", "exact"],
+)
+def test_results_are_read_back_as_they_were(tmp_path, rows):
+    write_results(tmp_path, rows, {"seed": 1}, {"c": "why"})
+    text = (tmp_path / "results.json").read_text()
+    json.loads(text, parse_constant=pytest.fail)  # strict JSON: no Infinity
+    results = read_results(tmp_path / "results.json")
+    assert results.rows == rows
+    assert results.settings == {"seed": 1}
+    assert results.failed == {"c": "why"}
+    assert isinstance(results_table(results.rows).row_count, int)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "not JSON"), ("[]", "not a results"), ('{"images": [{"name": "a"}]}', "not a results")],
+)
+def test_other_files_are_refused(tmp_path, text, message):
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_results(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_results(tmp_path / "absent.json")
+
+
+def test_kinds_are_told_apart_and_never_mixed():
+    for one in (row(), lossy_row()):
+        assert row_from_dict(row_as_dict(one)) == one
+    assert lossy_row("a", 12.5).identity == ("a", 12.5)
+    assert row("a").identity == ("a", None)
+    with pytest.raises(DataError, match="together"):
+        totals([row(), lossy_row()])
