@@ -1,27 +1,28 @@
-"""What the search knows of the blocks that its streams are in."""
+"""The blocks that the search goes through, and what it needs to know at each of their steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from irec.coding.codebook import Codebook
 from irec.coding.schedule import geometric_variances
-from irec.coding.shared_randomness import SIGN_POOL_SIZE
+from irec.coding.settings import Order
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Blocks that are searched one after the other: L blocks of up to A searched dimensions.
+    """Blocks that are searched together: L blocks of up to A searched dimensions.
 
     Attributes:
         number: The stream's number within its tensor.
         rho_index: Schedule of its steps.
         steps_of_block: Steps of each block, at least 1.
         columns: Column of each searched dimension in its block, ``[L, A]``; None where that is
-            ``0 ... A - 1`` in every block, which saves copying codebook and signs for each block.
+            ``0 ... A - 1`` in every block, which makes it faster to look up codebook and signs.
         mean: Whitened posterior means ``[L, A]``; where a block has fewer dimensions, 0.
         scale: Whitened posterior standard deviations ``[L, A]``; where it has fewer, 1.
     """
@@ -39,102 +40,144 @@ class Stream:
         return sum(self.steps_of_block)
 
     @property
+    def n_blocks(self) -> int:
+        """Blocks L."""
+        return len(self.steps_of_block)
+
+    @property
     def width(self) -> int:
         """Searched dimensions A of the widest block."""
         return self.mean.shape[1]
 
+    def path(self, order: Order) -> list[tuple[int, int]]:
+        """Return the block of each index of the stream's path, and which of its steps it is."""
+        blocks = [(b, k) for b, steps in enumerate(self.steps_of_block) for k in range(steps)]
+        return blocks if order == "block" else sorted(blocks, key=lambda at: (at[1], at[0]))
 
-class CurrentBlocks:
-    """For N streams, the coefficients and the codebook of the block that each is in.
 
-    Attributes (float32; K steps of the longest block, A searched dimensions of the widest):
-        slope: Posterior means m, ``[N, A]``.
-        curvature: q = 1/c - 1/v of each step, ``[N * K, A]``.
-        drift: sigma^2 m of each step, by which c m grows, ``[N * K, A]``.
-        quadratic: sum_dims q (sigma E)^2 / 2 of each candidate, ``[N * K, M]``.
-        candidates: sigma E, ``[N * K, M, A]``.
-        signs: Sign pools, ``[N * pool, A]``, or one of ``[pool, A]`` that serves all streams.
-        first_sign: Row of ``signs`` where each stream's pool begins, int64 ``[N, 1]``.
+@dataclass(frozen=True)
+class Step:
+    """For n streams, the step that each takes at one iteration of the search.
+
+    Attributes (A searched dimensions of the widest block):
+        slot: Where the search keeps what it knows of the stream's block.
+        is_first: Whether it is the block's first step.
+        places: Columns in the codebook, ``[n, A]``; None where they are all of them.
+        slope: Posterior means m, ``[n, A]``.
+        curvature: q = 1/c - 1/v, ``[n, A]``.
+        drift: sigma^2 m, by which c m grows, ``[n, A]``.
+        candidates: sigma E, ``[n, M, A]``.
+        quadratic: sum_dims q (sigma E)^2 / 2 of each candidate, ``[n, M]``.
+        last_row: Row of the codebook where the block's last step, if there was one, begins.
+        last_deviation: sigma of the block's last step.
     """
 
-    def __init__(self, streams: Sequence[Stream], codebook: Codebook) -> None:
-        """Take note of the streams; nothing is loaded yet.
+    slot: Int64[Tensor, " n"]
+    is_first: Bool[Tensor, " n"]
+    places: Int64[Tensor, "n A"] | None
+    slope: Float32[Tensor, "n A"]
+    curvature: Float32[Tensor, "n A"]
+    drift: Float32[Tensor, "n A"]
+    candidates: Float32[Tensor, "n M A"]
+    quadratic: Float32[Tensor, "n M"]
+    last_row: Int64[Tensor, " n"]
+    last_deviation: Float32[Tensor, " n"]
+
+
+class StepSequence:
+    """The steps of N streams, iteration by iteration.
+
+    Attributes:
+        codebook: Holds the streams' columns.
+        n_slots: Blocks of one stream of which the search must know something at the same time.
+        width: Searched dimensions A of the widest block.
+        device: Where the streams are.
+    """
+
+    def __init__(self, streams: Sequence[Stream], codebook: Codebook, order: Order) -> None:
+        """Lay out the streams' paths.
 
         Args:
-            streams: All of them with columns, or none.
-            codebook: Holds all their columns.
+            streams: Longest first; all of them with columns, or none.
+            codebook: Holds all their columns, and more.
+            order: Of the paths.
         """
-        self._streams, self._codebook = streams, codebook
-        self._device = streams[0].mean.device
-        self._timeline = [
-            [(b, k) for b, steps in enumerate(stream.steps_of_block) for k in range(steps)]
-            for stream in streams
-        ]
-        n, n_rows = len(streams), len(streams) * codebook.n_steps
-        width = max(stream.width for stream in streams)
-        zero = torch.zeros((), device=self._device)
-        # Zeros, as a narrow stream never writes the columns that it lacks.
-        self.slope = zero.new_zeros(n, width)
-        self.curvature = zero.new_zeros(n_rows, width)
-        self.drift = zero.new_zeros(n_rows, width)
-        self.quadratic = zero.new_zeros(n_rows, codebook.n_candidates)
-        self.candidates = zero.new_zeros(n_rows, codebook.n_candidates, width)
-        self._shared_candidates: Tensor | None = None
-        if streams[0].columns is None:
-            every = torch.arange(width, device=self._device)
-            self._shared_candidates = codebook.candidates(every).view(codebook.n_steps, -1, width)
-            self.signs = codebook.signs(every)
-            self.first_sign = torch.zeros(n, 1, dtype=torch.int64, device=self._device)
-        else:
-            self.signs = zero.new_zeros(n * SIGN_POOL_SIZE, width)
-            numbers = torch.arange(n, device=self._device).unsqueeze(1)
-            self.first_sign = numbers * SIGN_POOL_SIZE
+        self.device = streams[0].mean.device
+        self.width = max(stream.width for stream in streams)
+        n_blocks = max(stream.n_blocks for stream in streams)
+        self.n_slots = n_blocks if order == "step" else 1
+        has_columns = streams[0].columns is not None
+        self.codebook = codebook if has_columns else codebook.first_columns(self.width)
+        zero = streams[0].mean.new_zeros(())
+        # The values of absent dimensions: of them, nothing is known and nothing can be.
+        self._mean = zero.new_zeros(len(streams), n_blocks, self.width)
+        self._squared_scale = zero.new_ones(self._mean.shape)
+        self._places = zero.new_zeros(self._mean.shape, dtype=torch.int64) if has_columns else None
+        for n, stream in enumerate(streams):
+            own = (n, slice(stream.n_blocks), slice(stream.width))
+            self._mean[own], self._squared_scale[own] = stream.mean, stream.scale.square()
+            if self._places is not None and stream.columns is not None:
+                self._places[own] = codebook.places(stream.columns)
+        paths = [stream.path(order) for stream in streams]
+        n_iterations = len(paths[0])
+        known = [_variances(stream, path) for stream, path in zip(streams, paths, strict=True)]
+        self._block, self._step = zero.new_zeros(2, n_iterations, len(streams)).long()
+        # sigma^2 of the step, of the block's last step, and of all that are to come.
+        self._variance, self._last, self._to_come = zero.new_zeros(3, n_iterations, len(streams))
+        for n, path in enumerate(paths):
+            at = torch.tensor(path, device=zero.device)
+            self._block[: len(path), n], self._step[: len(path), n] = at.unbind(1)
+            for into, values in zip(
+                (self._variance, self._last, self._to_come), known[n], strict=True
+            ):
+                into[: len(path), n] = values.to(zero.device)
 
-    def load_starting(self, iteration: int, n_live: int) -> list[int]:
-        """Load the next block of those live streams that begin one; return their numbers."""
-        starting = [n for n in range(n_live) if self._timeline[n][iteration][1] == 0]
-        for n in starting:
-            self._load(n, self._timeline[n][iteration][0])
-        return starting
-
-    def rows_at(self, iteration: int, n_live: int) -> Int64[Tensor, " n_live"]:
-        """Return which row of the ``N * K`` each live stream's step is."""
-        steps = [self._timeline[n][iteration][1] for n in range(n_live)]
-        rows = [n * self._codebook.n_steps + k for n, k in enumerate(steps)]
-        return torch.tensor(rows, device=self._device)
-
-    def _load(self, n: int, block: int) -> None:
-        stream = self._streams[n]
-        n_steps, width = stream.steps_of_block[block], stream.width
-        variances = torch.tensor(
-            geometric_variances(n_steps, stream.rho_index), dtype=torch.float64, device=self._device
-        ).unsqueeze(1)
-        to_come = variances.sum() - variances.cumsum(0)
-        to_come[-1] = 0.0  # no step is left; the difference may be off by a rounding
-        mean, squared_scale = stream.mean[block], stream.scale[block].square()
+    def at(self, iteration: int, n_live: int) -> Step:
+        """Return the step of each of the first ``n_live`` streams."""
+        block, step = self._block[iteration, :n_live], self._step[iteration, :n_live]
+        n_blocks, n_candidates = self._mean.shape[1], self.codebook.n_candidates
+        at = torch.arange(n_live, device=block.device) * n_blocks + block
+        mean = self._mean.view(-1, self.width).index_select(0, at)
+        squared_scale = self._squared_scale.view(-1, self.width).index_select(0, at)
+        places = self._places
+        if places is not None:
+            places = places.view(-1, self.width).index_select(0, at)
+        variance = self._variance[iteration, :n_live].unsqueeze(1)
+        to_come = self._to_come[iteration, :n_live].unsqueeze(1)
         # 1 - c (1 - s^2), written so that nothing cancels: (1 - c) + c s^2.
         narrowing = to_come + (1.0 - to_come) * squared_scale
-        first = n * self._codebook.n_steps
-        rows = slice(first, first + n_steps)
-        self.slope[n, :width] = mean
-        self.curvature[rows, :width] = (squared_scale - 1.0) / narrowing  # [K, A]
-        self.drift[rows, :width] = variances * mean
+        curvature = ((squared_scale - 1.0) / narrowing).float()
+        row = torch.arange(n_candidates, device=block.device) + step.unsqueeze(1) * n_candidates
+        candidates = self.codebook.candidates(row, places)
+        candidates *= variance.sqrt().float().unsqueeze(2)
+        half_curvature = 0.5 * curvature.unsqueeze(2)
+        return Step(
+            slot=block if self.n_slots > 1 else torch.zeros_like(block),
+            is_first=step == 0,
+            places=places,
+            slope=mean.float(),
+            curvature=curvature,
+            drift=(variance * mean).float(),
+            candidates=candidates,
+            quadratic=torch.bmm(candidates.square(), half_curvature).squeeze(2),
+            last_row=(step - 1).clamp_(min=0) * n_candidates,
+            last_deviation=self._last[iteration, :n_live].sqrt().float(),
+        )
 
-        candidates = self.candidates[rows, :, :width]  # [K, M, A]
-        drawn = self._draw(n, block)
-        torch.mul(drawn, variances.sqrt().float().unsqueeze(2), out=candidates)
-        half_curvature = 0.5 * self.curvature[rows, :width].unsqueeze(2)
-        self.quadratic[rows] = torch.bmm(candidates.square(), half_curvature).squeeze(2)
 
-    def _draw(self, n: int, block: int) -> Float32[Tensor, "K M A"]:
-        """Return a block's part of the codebook; bring its signs along where it has its own."""
-        stream = self._streams[n]
-        n_steps, width = stream.steps_of_block[block], stream.width
-        if self._shared_candidates is not None:
-            return self._shared_candidates[:n_steps, :, :width]
-        assert stream.columns is not None
-        columns = stream.columns[block]
-        first = n * SIGN_POOL_SIZE
-        self.signs[first : first + SIGN_POOL_SIZE, :width] = self._codebook.signs(columns)
-        drawn = self._codebook.candidates(columns).view(self._codebook.n_steps, -1, width)
-        return drawn[:n_steps]
+def _variances(stream: Stream, path: list[tuple[int, int]]) -> Float64[Tensor, "3 steps"]:
+    """Return sigma^2 of each step of a path, of its block's last step, and of all to come."""
+    values = []
+    for block, step in path:
+        variances, to_come = _schedule(stream.steps_of_block[block], stream.rho_index)
+        values.append((variances[step], variances[step - 1] if step else 0.0, to_come[step]))
+    return torch.tensor(values, dtype=torch.float64).T
+
+
+@lru_cache(maxsize=64)
+def _schedule(n_steps: int, rho_index: int) -> tuple[list[float], list[float]]:
+    """Return each step's variance, and what is left for the steps that follow it."""
+    variances = torch.tensor(geometric_variances(n_steps, rho_index), dtype=torch.float64)
+    to_come = variances.sum() - variances.cumsum(0)
+    to_come[-1] = 0.0  # no step is left; the difference may be off by a rounding
+    return variances.tolist(), to_come.tolist()

@@ -1,5 +1,7 @@
 """The part of the shared codebook and sign pool that a search needs, drawn once."""
 
+from copy import copy
+
 import torch
 from jaxtyping import Float32, Int8, Int64
 from torch import Tensor
@@ -30,33 +32,64 @@ class Codebook:
             n_steps: Steps of the longest block.
             n_candidates: Candidates per step M.
         """
-        self.n_steps, self.n_candidates = n_steps, n_candidates
+        self.n_candidates = n_candidates
         self._place = torch.zeros(int(columns[-1]) + 1, dtype=torch.int64, device=columns.device)
         self._place[columns] = torch.arange(columns.numel(), device=columns.device)
         self._candidates = _draw_candidates(randomness, columns, n_steps, n_candidates)
         self._signs = _draw_signs(randomness, columns)
 
-    def candidates(self, columns: Int64[Tensor, " a"]) -> Float32[Tensor, " KM a"]:
-        """Return the candidates of a block's columns: row ``step * M + candidate``."""
-        return self._candidates.index_select(0, self._place[columns]).t().contiguous()
+    def first_columns(self, n_columns: int) -> "Codebook":
+        """Return the codebook without the columns from ``n_columns`` on."""
+        narrow = copy(self)
+        narrow._candidates = self._candidates[:, :n_columns].contiguous()
+        narrow._signs = self._signs[:, :n_columns].contiguous()
+        return narrow
 
-    def signs(self, columns: Int64[Tensor, " a"]) -> Float32[Tensor, " pool a"]:
-        """Return the sign pool of a block's columns, of -1 and 1."""
-        return self._signs.index_select(0, self._place[columns]).float().t().contiguous()
+    def places(self, columns: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+        """Return where columns of blocks are in this codebook."""
+        return self._place[columns]
+
+    def candidates(
+        self, rows: Int64[Tensor, "n r"], places: Int64[Tensor, "n a"] | None
+    ) -> Float32[Tensor, "n r a"]:
+        """Return candidates of unit variance.
+
+        Args:
+            rows: ``step * M + candidate``, for each of n streams.
+            places: The columns that each stream wants; all where it is None.
+        """
+        return _take(self._candidates, rows, places)
+
+    def signs(
+        self, rows: Int64[Tensor, "n r"], places: Int64[Tensor, "n a"] | None
+    ) -> Float32[Tensor, "n r a"]:
+        """Return sign vectors of -1 and 1; arguments as for :meth:`candidates`."""
+        return _take(self._signs, rows, places).float()
+
+
+def _take(table: Tensor, rows: Tensor, places: Tensor | None) -> Tensor:
+    if places is None:
+        return table.index_select(0, rows.flatten()).view(*rows.shape, -1)
+    # One index into the flat table: several times as fast as indexing with two tensors.
+    small = table.numel() < 1 << 31
+    kind = torch.int32 if small else torch.int64
+    at = (rows * table.shape[1]).to(kind).unsqueeze(2) + places.to(kind).unsqueeze(1)
+    return table.view(-1).index_select(0, at.view(-1)).view(at.shape)
 
 
 def _draw_candidates(
     randomness: SharedRandomness, columns: Tensor, n_steps: int, n_candidates: int
-) -> Float32[Tensor, " columns KM"]:
+) -> Float32[Tensor, "KM columns"]:
     groups, group_of_column = (columns // NORMALS_PER_CALL).unique_consecutive(return_inverse=True)
     row = torch.arange(n_candidates, device=columns.device)
     step = torch.arange(n_steps, device=columns.device).unsqueeze(1)
     normals = randomness.candidates(step, row, groups.view(-1, 1, 1))  # [G, K, M, 8]
-    by_column = normals.flatten(1, 2).transpose(1, 2).flatten(0, 1)  # [G * 8, K * M]
-    return by_column[group_of_column * NORMALS_PER_CALL + columns % NORMALS_PER_CALL]
+    by_row = normals.flatten(1, 2).transpose(0, 1).flatten(1)  # [K * M, G * 8]
+    wanted = group_of_column * NORMALS_PER_CALL + columns % NORMALS_PER_CALL
+    return by_row.index_select(1, wanted)
 
 
-def _draw_signs(randomness: SharedRandomness, columns: Tensor) -> Int8[Tensor, " columns pool"]:
+def _draw_signs(randomness: SharedRandomness, columns: Tensor) -> Int8[Tensor, "pool columns"]:
     groups, group_of_column = (columns // SIGNS_PER_CALL).unique_consecutive(return_inverse=True)
     pool = torch.arange(SIGN_POOL_SIZE, device=columns.device)
     words = randomness.sign_words(pool, groups.unsqueeze(1)).transpose(0, 1)  # [G, 4, pool]
@@ -66,4 +99,4 @@ def _draw_signs(randomness: SharedRandomness, columns: Tensor) -> Int8[Tensor, "
         part = slice(start, start + 1024)
         bits = words[group_of_column[part], word_of_column[part]] >> (columns[part, None] % 32)
         signs[part] = (bits & 1).mul_(-2).add_(1)
-    return signs
+    return signs.t().contiguous()

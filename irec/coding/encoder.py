@@ -96,8 +96,6 @@ def encode_batch(
     """
     if posterior.loc.ndim == 0:
         raise InvalidParameterError("encode_batch needs a leading dimension; encode does not.")
-    if coder.order == "step":
-        raise NotImplementedError("The search does not know this order yet.")
     whitened = whiten(posterior, prior)
     randomness = SharedRandomness(seed, tensor, posterior.loc.device)
     target = WhitenedPosterior(
@@ -199,7 +197,7 @@ def _search_plans(
 
     def search_chunk(chunk: list[tuple[_Plan, Stream]]) -> list[Int64[Tensor, " steps"]]:
         streams = [stream for _, stream in chunk]
-        return search_streams(streams, codebook, randomness, search.n_beams)
+        return search_streams(streams, codebook, randomness, search.n_beams, coder.order)
 
     chunks = _chunks(jobs, room)
     found = map_on_cores(search_chunk, chunks) if on_cpu else map(search_chunk, chunks)

@@ -1,0 +1,125 @@
+"""What the search keeps of the blocks that it will come back to.
+
+A beam is a hypothesis about all blocks of its stream, but an iteration extends one block. The state
+of a block stays as it was when the block was last extended, and each beam knows which of the beams
+of then it descends from. After a while only few of those have descendants left, so that most of
+what an iteration computes, it computes for far fewer than all beams.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
+
+from irec.coding.blocks import Step, StepSequence
+
+
+@dataclass(frozen=True)
+class Ancestors:
+    """What is known of the current block: the beams of then, and who descends from whom.
+
+    Attributes:
+        offset: d = S - c m of each of the beams of then that has descendants, ``[n, U, A]``, with
+            the c of the step to come.
+        of_beam: Number of each beam's ancestor among these.
+        log_ratio: What the block contributes to each beam's log-ratio so far.
+    """
+
+    offset: Float32[Tensor, "n U A"]
+    of_beam: Int64[Tensor, "n B"]
+    log_ratio: Float64[Tensor, "n B"]
+
+
+class Hypotheses:
+    """The beams' states in all blocks of N streams."""
+
+    def __init__(self, steps: StepSequence, n_streams: int, n_beams: int) -> None:
+        """Begin with no block extended.
+
+        Args:
+            steps: The streams' steps.
+            n_streams: Streams N.
+            n_beams: Beams B.
+        """
+        self._codebook, device = steps.codebook, steps.device
+        shape = (n_streams, steps.n_slots, n_beams)
+        # Rows are written before they are read, and most never are: memory untouched is not taken.
+        self._offset = torch.empty(*shape, steps.width, device=device)
+        # Row of `_offset` that a beam of then extended, with which row of signs, which candidate.
+        self._extended = torch.zeros(*shape, 3, dtype=torch.int64, device=device)
+        self._log_ratio = torch.zeros(shape, dtype=torch.float64, device=device)
+        # A beam's ancestors lie together, as beams are copied as a whole: [N, B, slots].
+        shape = (n_streams, n_beams, steps.n_slots)
+        self._ancestor = torch.zeros(shape, dtype=torch.int32, device=device)
+
+    def ancestors(self, step: Step) -> Ancestors:
+        """Return what is known of the blocks whose turn it is."""
+        n, n_beams = step.slot.numel(), self._ancestor.shape[1]
+        at = step.slot.view(n, 1, 1).expand(n, n_beams, 1)
+        ancestor = self._ancestor[:n].gather(2, at).squeeze(2).long()
+        ancestor.masked_fill_(step.is_first.unsqueeze(1), 0)
+        log_ratio = self._log_ratio.flatten(0, 1).index_select(0, self._slots(step))
+        log_ratio = log_ratio.gather(1, ancestor).masked_fill_(step.is_first.unsqueeze(1), 0.0)
+        distinct, of_beam = _distinct(ancestor)
+        return Ancestors(self._move_on(step, distinct), of_beam, log_ratio)
+
+    def extend(
+        self,
+        step: Step,
+        parent: Int64[Tensor, "n B"],
+        extended: Int64[Tensor, "n B 3"],
+        log_ratio: Float64[Tensor, "n B"],
+    ) -> None:
+        """Replace the beams by their children.
+
+        Args:
+            step: The step taken.
+            parent: Each child's parent.
+            extended: Each child's ancestor among :class:`Ancestors`, row of the sign pool, and
+                candidate.
+            log_ratio: What the block contributes to the children's log-ratios now.
+        """
+        n, n_beams = parent.shape
+        streams = torch.arange(n, device=parent.device)
+        rows = (streams.unsqueeze(1) * n_beams + parent).flatten()
+        ancestor = (
+            self._ancestor[:n].flatten(0, 1).index_select(0, rows).view_as(self._ancestor[:n])
+        )
+        ancestor[streams, :, step.slot] = torch.arange(n_beams, device=rows.device).int()
+        self._ancestor = ancestor
+        slots = self._slots(step)
+        self._extended.flatten(0, 1).index_copy_(0, slots, extended)
+        self._log_ratio.flatten(0, 1).index_copy_(0, slots, log_ratio)
+
+    def _slots(self, step: Step) -> Int64[Tensor, " n"]:
+        """Return the number of each stream's slot among the slots of all streams."""
+        n_slots = self._offset.shape[1]
+        return torch.arange(step.slot.numel(), device=step.slot.device) * n_slots + step.slot
+
+    def _move_on(self, step: Step, beams: Tensor) -> Tensor:
+        """Return d of some of the beams of then, and keep only these."""
+        n, n_kept = beams.shape
+        n_beams, width = self._offset.shape[2:]
+        first = self._slots(step).unsqueeze(1) * n_beams
+        extended = self._extended.view(-1, 3).index_select(0, (first + beams).flatten())
+        row, pool_row, candidate = extended.view(n, n_kept, 3).unbind(2)
+        offsets = self._offset.view(-1, width)
+        offset = offsets.index_select(0, (first + row).flatten()).view(n, n_kept, width)
+        variable = self._codebook.candidates(step.last_row.unsqueeze(1) + candidate, step.places)
+        variable *= step.last_deviation.view(n, 1, 1)
+        offset.addcmul_(self._codebook.signs(pool_row, step.places), variable)
+        offset.masked_fill_(step.is_first.view(n, 1, 1), 0.0).sub_(step.drift.unsqueeze(1))
+        kept = first + torch.arange(n_kept, device=first.device)
+        offsets.index_copy_(0, kept.flatten(), offset.view(-1, width))
+        return offset
+
+
+def _distinct(
+    values: Int64[Tensor, "n B"],
+) -> tuple[Int64[Tensor, "n U"], Int64[Tensor, "n B"]]:
+    """Return the distinct values of each row, in [0, B) and padded, and where each value is."""
+    occurs = torch.zeros_like(values).scatter_(1, values, 1)
+    place = occurs.cumsum_(1).sub_(1).gather(1, values)
+    distinct = values.new_zeros(values.shape[0], int(place.max()) + 1)
+    return distinct.scatter_(1, place, values), place
