@@ -83,10 +83,9 @@ class Hypotheses:
         n, n_beams = parent.shape
         streams = torch.arange(n, device=parent.device)
         rows = (streams.unsqueeze(1) * n_beams + parent).flatten()
-        ancestor = (
-            self._ancestor[:n].flatten(0, 1).index_select(0, rows).view_as(self._ancestor[:n])
-        )
-        ancestor[streams, :, step.slot] = torch.arange(n_beams, device=rows.device).int()
+        ancestor = self._ancestor[:n].flatten(0, 1).index_select(0, rows).view(n, n_beams, -1)
+        own = torch.arange(n_beams, dtype=torch.int32, device=rows.device).view(1, -1, 1)
+        ancestor.scatter_(2, step.slot.view(n, 1, 1).expand(n, n_beams, 1), own.expand(n, -1, 1))
         self._ancestor = ancestor
         slots = self._slots(step)
         self._extended.flatten(0, 1).index_copy_(0, slots, extended)

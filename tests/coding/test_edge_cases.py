@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from irec.coding import (
+    CoderSettings,
     SearchSettings,
     decode,
     decode_batch,
@@ -14,11 +15,16 @@ from irec.coding import (
 QUICK = SearchSettings(n_beams=32)
 
 
-def test_no_kl_costs_nothing_and_gives_a_prior_draw(normal):
+@pytest.fixture(params=["block", "step"])
+def coder(request):
+    return CoderSettings(order=request.param)
+
+
+def test_no_kl_costs_nothing_and_gives_a_prior_draw(normal, coder):
     posterior, prior = normal(torch.full((2000,), 3.0), 2.0), normal(torch.full((2000,), 3.0), 2.0)
-    code = encode(posterior, prior, 1)
+    code = encode(posterior, prior, 1, coder=coder)
     assert (code.n_steps, code.rho_index, code.indices.numel()) == (0, 0, 0)
-    u = (decode(code, prior, 1) - 3.0) / 2.0
+    u = (decode(code, prior, 1, coder=coder) - 3.0) / 2.0
     assert abs(float(u.mean())) < 0.1
     assert float(u.var()) == pytest.approx(1.0, abs=0.13)
     assert not torch.equal(decode(code, prior, 2), decode(code, prior, 1))
@@ -35,14 +41,14 @@ def test_no_kl_costs_nothing_and_gives_a_prior_draw(normal):
         (31.5, 0.1, 498.0, 5.0),
     ],
 )
-def test_one_dimension(normal, mean, scale, kl, tolerance):
+def test_one_dimension(normal, coder, mean, scale, kl, tolerance):
     posterior, prior = normal([mean], scale), normal([0.0], 1.0)
     assert float(kl_nats(posterior, prior)) == pytest.approx(kl, rel=0.05)
     errors = []
     for seed in range(5):
-        code = encode(posterior, prior, seed, search=QUICK)
+        code = encode(posterior, prior, seed, coder=coder, search=QUICK)
         assert code.n_steps == round(1.06 * float(kl_nats(posterior, prior)) / 4.1589)
-        errors.append(float(decode(code, prior, seed)) - mean)
+        errors.append(float(decode(code, prior, seed, coder=coder)) - mean)
     assert sorted(map(abs, errors))[2] < tolerance
 
 
@@ -57,12 +63,12 @@ def test_huge_means_are_reached(normal):
     assert float(z[1]) < 0.5
 
 
-def test_tiny_scales_are_resolved(normal):
+def test_tiny_scales_are_resolved(normal, coder):
     generator = torch.Generator().manual_seed(0)
     mean = torch.randn(40, generator=generator)
     posterior, prior = normal(mean, 1e-6), normal(torch.zeros(40), 1.0)
-    code = encode(posterior, prior, 0)
-    z = decode(code, prior, 0)
+    code = encode(posterior, prior, 0, coder=coder)
+    z = decode(code, prior, 0, coder=coder)
     assert float((z - mean).abs().median()) < 3e-6
     assert float(log_ratio_nats(z, posterior, prior)) > 0.8 * float(kl_nats(posterior, prior))
 
@@ -76,19 +82,19 @@ def test_posteriors_wider_than_their_priors(normal):
     assert sum(ratios) / 3 > 0.7 * float(kl_nats(posterior, prior))
 
 
-def test_fewer_dimensions_than_blocks(normal):
+def test_fewer_dimensions_than_blocks(normal, coder):
     posterior, prior = normal([1.0, -0.5, 0.3], 1e-4), normal([0.0] * 3, 1.0)
-    code = encode(posterior, prior, 0)
+    code = encode(posterior, prior, 0, coder=coder)
     assert code.n_steps > 4
-    assert float((decode(code, prior, 0) - posterior.loc).abs().max()) < 0.05
+    assert float((decode(code, prior, 0, coder=coder) - posterior.loc).abs().max()) < 0.05
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1, 1, 1)])
-def test_odd_shapes(normal, shape):
+def test_odd_shapes(normal, coder, shape):
     posterior, prior = normal(torch.ones(shape), 0.05), normal(torch.zeros(shape), 1.0)
-    code = encode(posterior, prior, 0)
+    code = encode(posterior, prior, 0, coder=coder)
     assert (code.n_steps == 0) == (posterior.loc.numel() == 0)
-    assert decode(code, prior, 0).shape == shape
+    assert decode(code, prior, 0, coder=coder).shape == shape
 
 
 def test_empty_batch(normal):

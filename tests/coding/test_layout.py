@@ -60,6 +60,15 @@ def test_impossible_coder_settings_are_refused(wrong):
         CoderSettings(**wrong)
 
 
+def test_an_order_that_does_not_exist_is_refused():
+    coder = object.__new__(CoderSettings)  # past the type checker that the tests run under
+    fields = {"candidates_per_step": 64, "steps_per_block": 4, "blocks_per_stream": 64}
+    for name, value in (fields | {"order": "stream"}).items():
+        object.__setattr__(coder, name, value)
+    with pytest.raises(InvalidParameterError, match="stream"):
+        coder.__post_init__()
+
+
 def test_effort_doubles_beams():
     beams = [SearchSettings.from_effort(effort).n_beams for effort in range(1, 10)]
     assert beams == [16, 32, 64, 128, 256, 512, 1024, 2048, 4096]

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from irec.coding import SearchSettings, decode_batch, encode_batch, kl_nats, log_ratio_nats
+from irec.coding import (
+    CoderSettings,
+    SearchSettings,
+    decode_batch,
+    encode_batch,
+    kl_nats,
+    log_ratio_nats,
+)
 from irec.coding.parallel import map_on_cores
 
 
@@ -24,14 +31,17 @@ def test_an_error_in_one_search_reaches_the_caller(n_threads):
     assert torch.get_num_threads() == n_threads
 
 
-def test_number_of_threads_does_not_change_the_code(pairs):
+@pytest.mark.parametrize("order", ["block", "step"])
+def test_number_of_threads_does_not_change_the_code(pairs, order, monkeypatch):
+    monkeypatch.setattr("irec.coding.encoder._CHUNK_ON_CPU", 1 << 13)  # more searches than one
     posterior, prior = pairs([20.0, 30.0, 40.0, 50.0, 60.0, 70.0], 400)
     search = SearchSettings(n_beams=32)
     before = torch.get_num_threads()
     codes = []
     for n_threads in (1, 2):
         torch.set_num_threads(n_threads)
-        codes.append(encode_batch(posterior, prior, 0, search=search))
+        coder = CoderSettings(order=order)
+        codes.append(encode_batch(posterior, prior, 0, coder=coder, search=search))
     torch.set_num_threads(before)
     for one, two in zip(*codes, strict=True):
         assert torch.equal(one.indices, two.indices)

@@ -5,7 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irec.coding import CoderSettings, TensorCode, decode, decode_batch, whitened_sample
+from irec.coding import (
+    CoderSettings,
+    SearchSettings,
+    TensorCode,
+    decode,
+    decode_batch,
+    encode_batch,
+    log_ratio_nats,
+    whitened_sample,
+)
 from irec.coding.layout import make_layout
 from irec.coding.settings import Order
 from irec.coding.shared_randomness import SharedRandomness
@@ -87,3 +96,21 @@ def test_prefixes_are_taken_only_where_they_are_expected(normal):
         decode(too_long, prior, 0, allow_prefix=True)
     with pytest.raises(CorruptFileError):
         decode(TensorCode(9, 5, torch.tensor([64])), prior, 0, allow_prefix=True)
+
+
+def test_more_of_a_code_is_nearer_to_the_posterior(pairs):
+    coder = CoderSettings(order="step")
+    posterior, prior = pairs([200.0] * 4, 400)
+    codes = encode_batch(posterior, prior, 0, coder=coder, search=SearchSettings(n_beams=32))
+    log_ratios, distances = [], []
+    for eighths in range(9):
+        parts = [
+            TensorCode(code.n_steps, code.rho_index, code.indices[: code.n_steps * eighths // 8])
+            for code in codes
+        ]
+        z = decode_batch(parts, prior, 0, coder=coder, allow_prefix=True)
+        log_ratios.append(float(log_ratio_nats(z, posterior, prior)))
+        distances.append(float(((z - posterior.loc) / posterior.scale).square().sum()))
+    assert log_ratios == sorted(log_ratios)
+    assert distances == sorted(distances, reverse=True)
+    assert torch.equal(z, decode_batch(codes, prior, 0, coder=coder))

@@ -40,9 +40,10 @@ GOLDEN_CODE = (2, 8, [42, 33])
     log_m=st.integers(1, 8),
     scale=st.sampled_from([0.02, 0.5, 0.9, 1.0, 2.0]),
     dtype=st.sampled_from([torch.float32, torch.float64]),
+    order=st.sampled_from(["block", "step"]),
 )
-def test_any_shape_round_trips(normal, shape, seed, log_m, scale, dtype):
-    coder = CoderSettings(1 << log_m, steps_per_block=3, blocks_per_stream=5)
+def test_any_shape_round_trips(normal, shape, seed, log_m, scale, dtype, order):
+    coder = CoderSettings(1 << log_m, steps_per_block=3, blocks_per_stream=5, order=order)
     mean = torch.linspace(-1, 2, math.prod(shape)).reshape(shape)
     posterior, prior = normal(mean, scale, dtype), normal(torch.zeros(shape), 1.5, dtype)
     code = encode(posterior, prior, seed, tensor=3, coder=coder, search=QUICK)
@@ -79,19 +80,21 @@ def test_the_search_scores_what_the_decoder_draws(normal):
         assert int(code.indices) == int((samples.flatten() - 0.7).abs().argmin())
 
 
-def test_batch_decodes_as_each_alone(pairs):
+@pytest.mark.parametrize("order", ["block", "step"])
+def test_batch_decodes_as_each_alone(pairs, order):
+    coder = CoderSettings(order=order)
     kls = [0.0, 90.0, 3.0, 300.0, 0.1, 60.0, 61.0, 62.0] * 2
     posterior, prior = pairs(kls, 128)
-    together = encode_batch(posterior, prior, 3, search=QUICK)
-    decoded = decode_batch(together, prior, 3)
+    together = encode_batch(posterior, prior, 3, coder=coder, search=QUICK)
+    decoded = decode_batch(together, prior, 3, coder=coder)
     for i, code in enumerate(together):
         own = normal_row(prior, i)
-        assert torch.equal(decode(code, own, 3), decoded[i])
-        alone = encode(normal_row(posterior, i), own, 3, search=QUICK)
+        assert torch.equal(decode(code, own, 3, coder=coder), decoded[i])
+        alone = encode(normal_row(posterior, i), own, 3, coder=coder, search=QUICK)
         assert (alone.n_steps, alone.rho_index) == (code.n_steps, code.rho_index)
         # Sums of float32 may round differently in a batch; what they are worth may not differ.
         ratios = [
-            float(log_ratio_nats(decode(c, own, 3), normal_row(posterior, i), own))
+            float(log_ratio_nats(decode(c, own, 3, coder=coder), normal_row(posterior, i), own))
             for c in (alone, code)
         ]
         assert ratios[0] == pytest.approx(ratios[1], abs=4.0)
@@ -102,8 +105,9 @@ def normal_row(normals, i):
     return torch.distributions.Normal(normals.loc[i], normals.scale[i], validate_args=False)
 
 
-def test_more_streams_than_one(pairs):
-    coder = CoderSettings(steps_per_block=2, blocks_per_stream=4)
+@pytest.mark.parametrize("order", ["block", "step"])
+def test_more_streams_than_one(pairs, order):
+    coder = CoderSettings(steps_per_block=2, blocks_per_stream=4, order=order)
     posterior, prior = pairs([150.0, 20.0], 400)
     codes = encode_batch(posterior, prior, 0, coder=coder)
     ratio = log_ratio_nats(decode_batch(codes, prior, 0, coder=coder), posterior, prior)
