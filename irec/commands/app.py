@@ -11,8 +11,10 @@ from irec import __version__
 from irec.commands.batch import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from irec.commands.compress import compress
 from irec.commands.decompress import decompress
+from irec.commands.evaluate import evaluate
 from irec.commands.export import export
 from irec.commands.inspect import inspect
+from irec.commands.plot import plot
 from irec.errors import IrecError
 from irec.terminal import say
 
@@ -79,11 +81,12 @@ def _list_in_help(name: str, summary: str) -> None:
 _FILES, _RESEARCH = "Files", "Models and measurements"
 for _command in (compress, decompress, inspect):
     app.command(rich_help_panel=_FILES)(_command)
-app.command(rich_help_panel=_RESEARCH)(export)
+for _research in (export, evaluate, plot):
+    app.command(rich_help_panel=_RESEARCH)(_research)
 for _name, (_summary, _) in _OTHER_PARSERS.items():
     _list_in_help(_name, _summary)
 
-COMMANDS = ["compress", "decompress", "inspect", "export", *_OTHER_PARSERS]
+COMMANDS = ["compress", "decompress", "inspect", "export", "evaluate", "plot", *_OTHER_PARSERS]
 
 
 def main(arguments: list[str]) -> None:

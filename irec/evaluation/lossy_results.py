@@ -146,13 +146,7 @@ def lossy_totals(rows: Sequence[LossyResult]) -> dict[str, Any]:
 
 def lossy_table(rows: Sequence[LossyResult]) -> Table:
     """Lay the results out for a terminal; the last rows are means, one for each quality."""
-    table = Table(title="bits per pixel, PSNR and MS-SSIM in dB", title_style="bold")
-    table.add_column("image", overflow="fold")
-    table.add_column("size")
-    for heading in ("quality", "lambda", "file", "ideal", "overhead"):
-        table.add_column(heading, justify="right")
-    for heading in ("PSNR", "ideal PSNR", "MS-SSIM", "ideal MS-SSIM", "encode s", "decode s"):
-        table.add_column(heading, justify="right")
+    table = _empty_table("image", "size")
     for row in rows:
         size = f"{row.width}x{row.height}x{row.channels}"
         table.add_row(row.name, size, *_cells(_average([row])))
@@ -162,8 +156,26 @@ def lossy_table(rows: Sequence[LossyResult]) -> Table:
     return table
 
 
-def shown(value: float | None, digits: int) -> str:
-    """A figure in a table; a dash where there is none."""
+def operating_points_table(points: Sequence[OperatingPoint]) -> Table:
+    """Lay operating points out for a terminal."""
+    table = _empty_table("images")
+    for point in points:
+        table.add_row(f"mean of {point.n_images}", *_cells(point))
+    return table
+
+
+def _empty_table(*leading: str) -> Table:
+    table = Table(title="bits per pixel, PSNR and MS-SSIM in dB", title_style="bold")
+    for heading in leading:
+        table.add_column(heading, overflow="fold")
+    for heading in ("quality", "lambda", "file", "ideal", "overhead"):
+        table.add_column(heading, justify="right")
+    for heading in ("PSNR", "ideal PSNR", "MS-SSIM", "ideal MS-SSIM", "encode s", "decode s"):
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _shown(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
@@ -202,13 +214,13 @@ def _cells(point: OperatingPoint) -> list[str]:
     return [
         "-" if point.quality is None else f"{point.quality:g}",
         f"{point.lagrangian:.4g}",
-        shown(point.file_bpp, 4),
-        shown(point.ideal_bpp, 4),
+        _shown(point.file_bpp, 4),
+        _shown(point.ideal_bpp, 4),
         "-" if point.overhead is None else f"{point.overhead:+.1%}",
-        shown(point.psnr_db, 2),
-        shown(point.ideal_psnr_db, 2),
-        shown(point.ms_ssim_db, 2),
-        shown(point.ideal_ms_ssim_db, 2),
-        shown(point.encode_s, 2),
-        shown(point.decode_s, 2),
+        _shown(point.psnr_db, 2),
+        _shown(point.ideal_psnr_db, 2),
+        _shown(point.ms_ssim_db, 2),
+        _shown(point.ideal_ms_ssim_db, 2),
+        _shown(point.encode_s, 2),
+        _shown(point.decode_s, 2),
     ]

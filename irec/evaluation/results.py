@@ -29,6 +29,7 @@ __all__ = [
     "row_as_dict",
     "row_from_dict",
     "totals",
+    "without_infinity",
     "write_results",
 ]
 
@@ -87,7 +88,7 @@ def write_results(
         "settings": dict(settings or {}),
         "images": dicts,
         "failed": dict(failed or {}),
-        "total": _without_infinity(totals(rows)),
+        "total": without_infinity(totals(rows)),
         **_dispatch(rows, lambda _: {}, _operating_points_entry),
     }
     text = json.dumps(document, indent=2, allow_nan=False)
@@ -115,7 +116,7 @@ def read_results(path: Path) -> Results:
 
 def row_as_dict(row: Row) -> dict[str, Any]:
     """A row as JSON has it."""
-    return _without_infinity(asdict(row))
+    return without_infinity(asdict(row))
 
 
 def row_from_dict(entry: Mapping[str, Any]) -> Row:
@@ -137,11 +138,12 @@ def row_from_dict(entry: Mapping[str, Any]) -> Row:
 
 def _operating_points_entry(rows: Sequence[LossyResult]) -> dict[str, Any]:
     return {
-        "operating_points": [_without_infinity(asdict(point)) for point in operating_points(rows)]
+        "operating_points": [without_infinity(asdict(point)) for point in operating_points(rows)]
     }
 
 
-def _without_infinity(entry: dict[str, Any]) -> dict[str, Any]:
+def without_infinity(entry: dict[str, Any]) -> dict[str, Any]:
+    """As strict JSON has it: infinite figures as the string "inf"."""
     return {
         key: str(value) if isinstance(value, float) and math.isinf(value) else value
         for key, value in entry.items()

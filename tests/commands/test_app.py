@@ -13,6 +13,8 @@ COMMANDS = [
     "decompress",
     "inspect",
     "export",
+    "evaluate",
+    "plot",
     "benchmark",
     "fit",
     "validate",
@@ -56,7 +58,9 @@ def test_an_unknown_command_is_one_line(name, message):
     assert message in result.stderr
 
 
-@pytest.mark.parametrize("command", ["compress", "decompress", "inspect", "export"])
+@pytest.mark.parametrize(
+    "command", ["compress", "decompress", "inspect", "export", "evaluate", "plot"]
+)
 def test_missing_arguments_are_a_usage_error(command):
     result = irec(command)
     assert result.returncode == 2

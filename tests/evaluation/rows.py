@@ -45,7 +45,7 @@ def lossy_row(name="a", quality=50.0, **changes):
     return LossyResult(**(values | changes))
 
 
-def lossy_curve_rows(names=("a", "b"), qualities=(10.0, 30.0, 50.0, 70.0, 90.0), **changes):
+def lossy_curve_rows(names=("a", "b"), qualities=(10.0, 30.0, 50.0, 70.0, 90.0)):
     """Rows whose PSNR rises by 3 dB and whose rate doubles from quality to quality."""
     return [
         lossy_row(
@@ -58,7 +58,6 @@ def lossy_curve_rows(names=("a", "b"), qualities=(10.0, 30.0, 50.0, 70.0, 90.0),
             ideal_psnr_db=25.0 + 3 * step,
             ms_ssim=1 - 0.1 * 2.0**-step,
             ideal_ms_ssim=1 - 0.1 * 2.0**-step,
-            **changes,
         )
         for name in names
         for step, quality in enumerate(qualities)

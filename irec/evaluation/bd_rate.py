@@ -1,0 +1,81 @@
+"""Bjontegaard delta rate: how many more bits one codec takes than another for the same quality."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from irec.errors import IrecError
+
+# As many as Bjontegaard's cubic needs and his successors ask for. Interpolation would do with
+# two, but its shape between so few points says more about itself than about the codec.
+MIN_POINTS = 4
+
+
+class CurvesNotComparableError(IrecError):
+    """Two curves have no Bjontegaard delta rate: too few points, or no quality in common."""
+
+
+@dataclass(frozen=True)
+class BdRate:
+    """A mean difference in rate.
+
+    Attributes:
+        percent: additional bits of the curve over those of the anchor; negative is better.
+        from_db: the lowest quality that both curves reach.
+        to_db: the highest.
+    """
+
+    percent: float
+    from_db: float
+    to_db: float
+
+
+def bd_rate(curve: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, float]]) -> BdRate:
+    """Bjontegaard delta rate of `curve` against `anchor` (VCEG-M33).
+
+    Natural logarithms of rates are interpolated over quality with monotone piecewise cubics
+    (PCHIP, Fritsch and Butland 1984, as JVET does) rather than M33's one cubic, and averaged over
+    the qualities that both curves reach; nothing is extrapolated.
+
+    The sign is that of the curve: +20 means that it takes 20 % more bits than the anchor, -51 that
+    it takes 51 % fewer. The other way round these are -17 and +105, not -20 and +51.
+
+    Args:
+        curve: (bpp, quality in dB), in any order. Points without rate or of infinite quality have
+            no place on logarithmic scales and are left out.
+        anchor: what the curve is compared with.
+
+    Raises:
+        CurvesNotComparableError: a curve has fewer than 4 such points or two of the same quality,
+            or the curves do not overlap.
+    """
+    # Half a second to import.
+    from scipy.interpolate import PchipInterpolator
+
+    curve_db, curve_rate = _sorted_columns(curve)
+    anchor_db, anchor_rate = _sorted_columns(anchor)
+    low, high = max(curve_db[0], anchor_db[0]), min(curve_db[-1], anchor_db[-1])
+    if low >= high:
+        raise CurvesNotComparableError(
+            f"the curves have no quality in common: {curve_db[0]:.2f} to {curve_db[-1]:.2f} dB "
+            f"against {anchor_db[0]:.2f} to {anchor_db[-1]:.2f} dB"
+        )
+    area = PchipInterpolator(curve_db, curve_rate).integrate(low, high)
+    anchor_area = PchipInterpolator(anchor_db, anchor_rate).integrate(low, high)
+    mean_log_ratio = float(area - anchor_area) / (high - low)
+    return BdRate(100.0 * math.expm1(mean_log_ratio), low, high)
+
+
+def _sorted_columns(curve: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Qualities, strictly rising, and the logarithms of the rates."""
+    points = sorted((db, bpp) for bpp, db in curve if bpp > 0.0 and math.isfinite(db))
+    if len(points) < MIN_POINTS:
+        raise CurvesNotComparableError(
+            f"a BD-rate needs {MIN_POINTS} operating points or more, not {len(points)}"
+        )
+    qualities = [db for db, _ in points]
+    if np.any(np.diff(qualities) <= 0.0):
+        raise CurvesNotComparableError("two operating points of a curve have the same quality")
+    return qualities, [math.log(bpp) for _, bpp in points]
