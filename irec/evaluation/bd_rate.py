@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from irec.errors import IrecError
 
 # As many as Bjontegaard's cubic needs and his successors ask for. Interpolation would do with
@@ -44,12 +42,12 @@ def bd_rate(curve: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, 
 
     Args:
         curve: (bpp, quality in dB), in any order. Points without rate or of infinite quality have
-            no place on logarithmic scales and are left out.
+            no place on logarithmic scales and are left out; of equal qualities the cheapest counts.
         anchor: what the curve is compared with.
 
     Raises:
-        CurvesNotComparableError: a curve has fewer than 4 such points or two of the same quality,
-            or the curves do not overlap.
+        CurvesNotComparableError: a curve has fewer than 4 such points, or the curves do not
+            overlap.
     """
     # Half a second to import.
     from scipy.interpolate import PchipInterpolator
@@ -70,12 +68,13 @@ def bd_rate(curve: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, 
 
 def _sorted_columns(curve: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
     """Qualities, strictly rising, and the logarithms of the rates."""
-    points = sorted((db, bpp) for bpp, db in curve if bpp > 0.0 and math.isfinite(db))
-    if len(points) < MIN_POINTS:
+    cheapest: dict[float, float] = {}
+    for bpp, db in curve:
+        if bpp > 0.0 and math.isfinite(db):
+            cheapest[db] = min(bpp, cheapest.get(db, bpp))
+    if len(cheapest) < MIN_POINTS:
         raise CurvesNotComparableError(
-            f"a BD-rate needs {MIN_POINTS} operating points or more, not {len(points)}"
+            f"a BD-rate needs {MIN_POINTS} operating points or more, not {len(cheapest)}"
         )
-    qualities = [db for db, _ in points]
-    if np.any(np.diff(qualities) <= 0.0):
-        raise CurvesNotComparableError("two operating points of a curve have the same quality")
-    return qualities, [math.log(bpp) for _, bpp in points]
+    qualities = sorted(cheapest)
+    return qualities, [math.log(cheapest[db]) for db in qualities]

@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.distributed
+import torch.multiprocessing
 from scipy.ndimage import correlate1d
 from torchmetrics.image import PeakSignalNoiseRatio
 
@@ -139,3 +141,29 @@ def test_mean_ms_ssim_leaves_small_images_out():
     expected = np.mean([ms_ssim(*pair) for pair in zip(images, others, strict=True)])
     assert metric.compute().item() == pytest.approx(expected, rel=1e-9)
     assert int(metric.n_images) == 2
+
+
+def _rank(rank, rendezvous, results):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2
+    )
+    psnr, similarity = MeanPSNR(), MeanMsSsim()
+    # Uneven shards.
+    for seed in range(rank, 3, 2):
+        image = as_batch(picture(161, 161, 1, seed=seed))
+        for metric in (psnr, similarity):
+            metric.update(image // 2, image)
+    torch.save((psnr.compute(), similarity.compute()), f"{results}{rank}")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.ddp
+def test_two_processes_agree_with_one(tmp_path):
+    torch.multiprocessing.spawn(
+        _rank, args=(str(tmp_path / "rendezvous"), str(tmp_path / "value")), nprocs=2
+    )
+    images = [picture(161, 161, 1, seed=seed) for seed in range(3)]
+    for rank in range(2):
+        psnr, similarity = torch.load(tmp_path / f"value{rank}")
+        assert psnr.item() == pytest.approx(np.mean([psnr_db(x // 2, x) for x in images]))
+        assert similarity.item() == pytest.approx(np.mean([ms_ssim(x // 2, x) for x in images]))
