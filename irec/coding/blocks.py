@@ -61,6 +61,7 @@ class Step:
 
     Attributes (A searched dimensions of the widest block):
         slot: Where the search keeps what it knows of the stream's block.
+        slot_of_all: The same, counted through the slots of all streams.
         is_first: Whether it is the block's first step.
         places: Columns in the codebook, ``[n, A]``; None where they are all of them.
         slope: Posterior means m, ``[n, A]``.
@@ -72,16 +73,17 @@ class Step:
         last_deviation: sigma of the block's last step.
     """
 
-    slot: Int64[Tensor, " n"]
-    is_first: Bool[Tensor, " n"]
+    slot: Int64[Tensor, "n 1"]
+    slot_of_all: Int64[Tensor, " n"]
+    is_first: Bool[Tensor, "n 1"]
     places: Int64[Tensor, "n A"] | None
     slope: Float32[Tensor, "n A"]
     curvature: Float32[Tensor, "n A"]
     drift: Float32[Tensor, "n A"]
     candidates: Float32[Tensor, "n M A"]
     quadratic: Float32[Tensor, "n M"]
-    last_row: Int64[Tensor, " n"]
-    last_deviation: Float32[Tensor, " n"]
+    last_row: Int64[Tensor, "n 1"]
+    last_deviation: Float32[Tensor, "n 1"]
 
 
 class StepSequence:
@@ -118,60 +120,68 @@ class StepSequence:
             self._mean[own], self._squared_scale[own] = stream.mean, stream.scale.square()
             if self._places is not None and stream.columns is not None:
                 self._places[own] = codebook.places(stream.columns)
-        paths = [stream.path(order) for stream in streams]
-        n_iterations = len(paths[0])
-        known = [_variances(stream, path) for stream, path in zip(streams, paths, strict=True)]
-        self._block, self._step = zero.new_zeros(2, n_iterations, len(streams)).long()
-        # sigma^2 of the step, of the block's last step, and of all that are to come.
-        self._variance, self._last, self._to_come = zero.new_zeros(3, n_iterations, len(streams))
-        for n, path in enumerate(paths):
-            at = torch.tensor(path, device=zero.device)
-            self._block[: len(path), n], self._step[: len(path), n] = at.unbind(1)
-            for into, values in zip(
-                (self._variance, self._last, self._to_come), known[n], strict=True
-            ):
-                into[: len(path), n] = values.to(zero.device)
+        self._lay_out(streams, [stream.path(order) for stream in streams])
+
+    def _lay_out(self, streams: Sequence[Stream], paths: list[list[tuple[int, int]]]) -> None:
+        """Tabulate ``[T, N, 1]`` what differs between iterations, so that each only looks it up."""
+        n, n_iterations = len(streams), len(paths[0])
+        table = torch.zeros(n_iterations, n, 5, dtype=torch.float64)
+        for stream, path in enumerate(paths):
+            table[: len(path), stream] = _tabulate(streams[stream], path)
+        table = table.to(self.device)
+        block, step = table[..., :1].long(), table[..., 1:2].long()
+        self._variance, self._to_come, last_variance = table[..., 2:].split(1, dim=2)
+        self._deviation, self._last_deviation = (
+            variance.sqrt().float() for variance in (self._variance, last_variance)
+        )
+        numbers = torch.arange(n, device=self.device).unsqueeze(1)
+        self._block = (block + numbers * self._mean.shape[1]).squeeze(2)
+        self._slot = block if self.n_slots > 1 else torch.zeros_like(block)
+        self._slot_of_all = (self._slot + numbers * self.n_slots).squeeze(2)
+        self._is_first = step == 0
+        self._row = step * self.codebook.n_candidates
+        self._last_row = (step - 1).clamp(min=0) * self.codebook.n_candidates
+        self._every_candidate = torch.arange(self.codebook.n_candidates, device=self.device)
 
     def at(self, iteration: int, n_live: int) -> Step:
         """Return the step of each of the first ``n_live`` streams."""
-        block, step = self._block[iteration, :n_live], self._step[iteration, :n_live]
-        n_blocks, n_candidates = self._mean.shape[1], self.codebook.n_candidates
-        at = torch.arange(n_live, device=block.device) * n_blocks + block
-        mean = self._mean.view(-1, self.width).index_select(0, at)
-        squared_scale = self._squared_scale.view(-1, self.width).index_select(0, at)
-        places = self._places
-        if places is not None:
-            places = places.view(-1, self.width).index_select(0, at)
-        variance = self._variance[iteration, :n_live].unsqueeze(1)
-        to_come = self._to_come[iteration, :n_live].unsqueeze(1)
+        now = (iteration, slice(n_live))
+        mean, squared_scale, places = (
+            None if of_all is None else of_all.flatten(0, 1).index_select(0, self._block[now])
+            for of_all in (self._mean, self._squared_scale, self._places)
+        )
+        assert mean is not None
+        assert squared_scale is not None
+        to_come = self._to_come[now]
         # 1 - c (1 - s^2), written so that nothing cancels: (1 - c) + c s^2.
         narrowing = to_come + (1.0 - to_come) * squared_scale
         curvature = ((squared_scale - 1.0) / narrowing).float()
-        row = torch.arange(n_candidates, device=block.device) + step.unsqueeze(1) * n_candidates
-        candidates = self.codebook.candidates(row, places)
-        candidates *= variance.sqrt().float().unsqueeze(2)
+        candidates = self.codebook.candidates(self._row[now] + self._every_candidate, places)
+        candidates *= self._deviation[now].unsqueeze(2)
         half_curvature = 0.5 * curvature.unsqueeze(2)
         return Step(
-            slot=block if self.n_slots > 1 else torch.zeros_like(block),
-            is_first=step == 0,
+            slot=self._slot[now],
+            slot_of_all=self._slot_of_all[now],
+            is_first=self._is_first[now],
             places=places,
             slope=mean.float(),
             curvature=curvature,
-            drift=(variance * mean).float(),
+            drift=(self._variance[now] * mean).float(),
             candidates=candidates,
             quadratic=torch.bmm(candidates.square(), half_curvature).squeeze(2),
-            last_row=(step - 1).clamp_(min=0) * n_candidates,
-            last_deviation=self._last[iteration, :n_live].sqrt().float(),
+            last_row=self._last_row[now],
+            last_deviation=self._last_deviation[now],
         )
 
 
-def _variances(stream: Stream, path: list[tuple[int, int]]) -> Float64[Tensor, "3 steps"]:
-    """Return sigma^2 of each step of a path, of its block's last step, and of all to come."""
-    values = []
+def _tabulate(stream: Stream, path: list[tuple[int, int]]) -> Float64[Tensor, "steps 5"]:
+    """Return, step by step, block, step, its variance, what is to come, and the last variance."""
+    rows = []
     for block, step in path:
         variances, to_come = _schedule(stream.steps_of_block[block], stream.rho_index)
-        values.append((variances[step], variances[step - 1] if step else 0.0, to_come[step]))
-    return torch.tensor(values, dtype=torch.float64).T
+        last_variance = variances[step - 1] if step else 0.0
+        rows.append((block, step, variances[step], to_come[step], last_variance))
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 @lru_cache(maxsize=64)

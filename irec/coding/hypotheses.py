@@ -56,11 +56,11 @@ class Hypotheses:
     def ancestors(self, step: Step) -> Ancestors:
         """Return what is known of the blocks whose turn it is."""
         n, n_beams = step.slot.numel(), self._ancestor.shape[1]
-        at = step.slot.view(n, 1, 1).expand(n, n_beams, 1)
+        at = step.slot.unsqueeze(2).expand(n, n_beams, 1)
         ancestor = self._ancestor[:n].gather(2, at).squeeze(2).long()
-        ancestor.masked_fill_(step.is_first.unsqueeze(1), 0)
-        log_ratio = self._log_ratio.flatten(0, 1).index_select(0, self._slots(step))
-        log_ratio = log_ratio.gather(1, ancestor).masked_fill_(step.is_first.unsqueeze(1), 0.0)
+        ancestor.masked_fill_(step.is_first, 0)
+        log_ratio = self._log_ratio.flatten(0, 1).index_select(0, step.slot_of_all)
+        log_ratio = log_ratio.gather(1, ancestor).masked_fill_(step.is_first, 0.0)
         distinct, of_beam = _distinct(ancestor)
         return Ancestors(self._move_on(step, distinct), of_beam, log_ratio)
 
@@ -85,30 +85,24 @@ class Hypotheses:
         rows = (streams.unsqueeze(1) * n_beams + parent).flatten()
         ancestor = self._ancestor[:n].flatten(0, 1).index_select(0, rows).view(n, n_beams, -1)
         own = torch.arange(n_beams, dtype=torch.int32, device=rows.device).view(1, -1, 1)
-        ancestor.scatter_(2, step.slot.view(n, 1, 1).expand(n, n_beams, 1), own.expand(n, -1, 1))
+        ancestor.scatter_(2, step.slot.unsqueeze(2).expand(n, n_beams, 1), own.expand(n, -1, 1))
         self._ancestor = ancestor
-        slots = self._slots(step)
-        self._extended.flatten(0, 1).index_copy_(0, slots, extended)
-        self._log_ratio.flatten(0, 1).index_copy_(0, slots, log_ratio)
-
-    def _slots(self, step: Step) -> Int64[Tensor, " n"]:
-        """Return the number of each stream's slot among the slots of all streams."""
-        n_slots = self._offset.shape[1]
-        return torch.arange(step.slot.numel(), device=step.slot.device) * n_slots + step.slot
+        self._extended.flatten(0, 1).index_copy_(0, step.slot_of_all, extended)
+        self._log_ratio.flatten(0, 1).index_copy_(0, step.slot_of_all, log_ratio)
 
     def _move_on(self, step: Step, beams: Tensor) -> Tensor:
         """Return d of some of the beams of then, and keep only these."""
         n, n_kept = beams.shape
         n_beams, width = self._offset.shape[2:]
-        first = self._slots(step).unsqueeze(1) * n_beams
+        first = step.slot_of_all.unsqueeze(1) * n_beams
         extended = self._extended.view(-1, 3).index_select(0, (first + beams).flatten())
         row, pool_row, candidate = extended.view(n, n_kept, 3).unbind(2)
         offsets = self._offset.view(-1, width)
         offset = offsets.index_select(0, (first + row).flatten()).view(n, n_kept, width)
-        variable = self._codebook.candidates(step.last_row.unsqueeze(1) + candidate, step.places)
-        variable *= step.last_deviation.view(n, 1, 1)
+        variable = self._codebook.candidates(step.last_row + candidate, step.places)
+        variable *= step.last_deviation.unsqueeze(2)
         offset.addcmul_(self._codebook.signs(pool_row, step.places), variable)
-        offset.masked_fill_(step.is_first.view(n, 1, 1), 0.0).sub_(step.drift.unsqueeze(1))
+        offset.masked_fill_(step.is_first.unsqueeze(2), 0.0).sub_(step.drift.unsqueeze(1))
         kept = first + torch.arange(n_kept, device=first.device)
         offsets.index_copy_(0, kept.flatten(), offset.view(-1, width))
         return offset
