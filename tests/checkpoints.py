@@ -1,10 +1,11 @@
-"""An untrained checkpoint: it compresses nothing, but all of the codec has to work on it."""
+"""Untrained checkpoints: they compress nothing, but all of the codecs has to work on them."""
 
 import torch
 
-from irec.codec.export import measure_statistics
+from irec.codec.statistics import measure_statistics
 from irec.models.latent_source import PosteriorSampler
 from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 from irec.models.weight_norm import data_dependent_initialisation
 from irec.models.zoo import save_checkpoint
 from tests.pictures import picture
@@ -23,5 +24,19 @@ def write_checkpoint(folder, likelihood="conditional_logistic", seed=0):
             block.up_in.gain[:2] *= 5.0
             block.up_in.bias[2:4] -= 1.5
     images = [picture(32, 32, 3, seed) for seed in range(4)]
+    save_checkpoint(folder, model, measure_statistics(model, images))
+    return folder
+
+
+def write_lossy_checkpoint(folder, lambdas=(0.001, 0.01, 0.05), seed=0):
+    """Write a checkpoint of a tiny two-level VAE to `folder`, and return the folder."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = TwoLevelVAE(TwoLevelVAEConfig(6, 5, 4, lambdas)).eval()
+        # Some bits for the upper tensor too, and rates that differ.
+        model.hyper_analysis.mean.weight *= 3.0
+        for anchor in range(len(lambdas) if len(lambdas) > 1 else 0):
+            model.analysis.rate_of_mean.log_gain[anchor] = 0.5 * anchor
+    images = [picture(192, 192, 3, seed) for seed in range(2)]
     save_checkpoint(folder, model, measure_statistics(model, images))
     return folder

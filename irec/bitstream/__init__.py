@@ -5,7 +5,7 @@ A file is made from likelihood parameters and indices, and gives them back exact
     offset = safe_grid_offset(parameters)
     encoder = ResidualEncoder()
     encoder.add(pixels, quantise(parameters, offset))
-    tile = TileCode(offset, [TensorCode(rho_index, indices), ...])
+    tile = TileCode([TensorCode(n_steps, rho_index, indices), ...], offset)
     data = pack(Bitstream(header, [tile], encoder.finish()), plan)
 
     stream = unpack(data, plan_for)
@@ -15,16 +15,7 @@ A file is made from likelihood parameters and indices, and gives them back exact
 
 from irec.bitstream.alpha import compress_alpha, decompress_alpha
 from irec.bitstream.atomic import OutputFileError, write_atomically
-from irec.bitstream.container import (
-    Bitstream,
-    SectionSizes,
-    TensorCode,
-    TileCode,
-    TilePlan,
-    pack,
-    section_sizes,
-    unpack,
-)
+from irec.bitstream.container import Bitstream, SectionSizes, pack, section_sizes, unpack
 from irec.bitstream.grid import (
     LogisticParameters,
     QuantisedParameters,
@@ -35,18 +26,21 @@ from irec.bitstream.grid import (
 from irec.bitstream.header import (
     DEFAULT_LOG2_CANDIDATES,
     DEFAULT_SEED,
+    MAX_RATE,
     Colour,
     Header,
     check_pixels,
     pixel_checksum,
     read_header,
 )
+from irec.bitstream.payload import TensorCode, TileCode, TilePlan
 from irec.bitstream.residual import ResidualDecoder, ResidualEncoder, decode_pixels, encode_pixels
 from irec.bitstream.side_info import SideInfoModel
 
 __all__ = [
     "DEFAULT_LOG2_CANDIDATES",
     "DEFAULT_SEED",
+    "MAX_RATE",
     "Bitstream",
     "Colour",
     "Header",

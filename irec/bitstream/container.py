@@ -3,17 +3,15 @@
     header      see ``irec.bitstream.header``; ends with the checksum
     alpha       where the colour has alpha: varint length, then that many bytes
                 (``irec.bitstream.alpha``)
-    bits        most significant bit first:
-                  per tile, its side information: grid offset (Rice code, parameter 0), then per
-                  tensor the number of steps and the rho index (``irec.bitstream.side_info``)
-                  per tile and tensor, one index per step, log2 of the number of candidates bits
-                  zero bits up to a whole byte
+    payload     all latent tensors, see ``irec.bitstream.payload``
     residual    lossless only, to the end of the file: the pixels' range-coded stream
                 (``irec.bitstream.residual``), all tiles in one
+    zero bytes  lossy only, as many as make one byte for each 2^16 pixels, so that no file of a few
+                bytes keeps a reader busy for hours
 
-All tiles' side information precedes all indices, so that a reader knows where each index lies. How
-many tiles and tensors there are follows from the image's size and the model: the caller's
-``TilePlan`` says so.
+How many tiles and tensors there are follows from the image's size and the model: the caller's
+``TilePlan`` says so. A lossy file may be cut off anywhere in its payload: whoever allows that gets
+the indices that are left, unchecked.
 
 Compatibility: pinned files in the tests keep this layout; a change raises ``FORMAT_VERSION``.
 """
@@ -22,57 +20,16 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Int64
-
-from irec.bitstream.bits import BitReader, BitWriter
+from irec.bitstream.bits import BitReader
 from irec.bitstream.grid import N_OFFSETS
 from irec.bitstream.header import CHECKSUM_BYTES, Header, parse_header, read_varint, write_varint
+from irec.bitstream.payload import TileCode, TilePlan, read_tiles, write_tiles
 from irec.bitstream.residual import min_residual_bytes
-from irec.bitstream.side_info import SideInfoModel, read_side_info, write_side_info
 from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
 
 # Deflate cannot expand further than this.
 _MAX_DEFLATE_RATIO = 1032
-
-
-@dataclass(frozen=True)
-class TensorCode:
-    """One latent tensor of one tile.
-
-    Attributes:
-        rho_index: Of the schedule, 0 to 31; 0 for a tensor without steps.
-        indices: int64, one per step.
-    """
-
-    rho_index: int
-    indices: Int64[np.ndarray, " n"]
-
-    @property
-    def n_steps(self) -> int:
-        """How many steps the coder took, and so how many indices there are."""
-        return int(self.indices.size)
-
-
-@dataclass(frozen=True)
-class TileCode:
-    """One tile: the shift of its likelihood grid (0 to 15), and its tensors in decoding order."""
-
-    grid_offset: int
-    tensors: list[TensorCode]
-
-
-@dataclass(frozen=True)
-class TilePlan:
-    """What model and image size together say about the bits to come.
-
-    Attributes:
-        side_info: What is usual for the model's tensors.
-        tile_pixels: Height x width of each tile as the model sees it, in coding order.
-    """
-
-    side_info: SideInfoModel
-    tile_pixels: tuple[int, ...]
+_LOSSY_PIXELS_PER_BYTE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -114,19 +71,25 @@ def pack(stream: Bitstream, plan: TilePlan) -> bytes:
     body = b""
     if stream.alpha is not None:
         body = write_varint(len(stream.alpha)) + stream.alpha
-    body += _pack_tiles(stream, plan) + stream.residual
+    body += write_tiles(stream.tiles, header, plan) + stream.residual
+    if header.lossy:
+        body = body.ljust(_min_lossy_bytes(header), b"\0")
     front = header.to_bytes()
     checksum = zlib.crc32(body, zlib.crc32(front)) if header.lossy else header.checksum
     return front + checksum.to_bytes(CHECKSUM_BYTES, "little") + body
 
 
-def unpack(data: bytes, plan_for: Callable[[Header], TilePlan]) -> Bitstream:
+def unpack(
+    data: bytes, plan_for: Callable[[Header], TilePlan], allow_truncated: bool = False
+) -> Bitstream:
     """Reads a file's bytes; time and memory stay proportional to their number.
 
     Args:
         data: The whole file.
         plan_for: Called with the header, once it is known that a file of this length can hold such
             an image; raises ``ModelMismatchError`` where it has not got the model.
+        allow_truncated: Whether a lossy file may lack its end; then its checksum tells nothing,
+            and damage may go unnoticed.
 
     Returns:
         The file's contents; ``check_pixels`` and ``decompress_alpha`` are the caller's part.
@@ -135,7 +98,7 @@ def unpack(data: bytes, plan_for: Callable[[Header], TilePlan]) -> Bitstream:
         BitstreamError: The bytes are no irec file of this version, truncated or damaged; the
             subclass says which.
     """
-    return _parse(data, plan_for)[0]
+    return _parse(data, plan_for, allow_truncated)[0]
 
 
 def section_sizes(data: bytes, plan_for: Callable[[Header], TilePlan]) -> SectionSizes:
@@ -148,7 +111,7 @@ def section_sizes(data: bytes, plan_for: Callable[[Header], TilePlan]) -> Sectio
     Raises:
         BitstreamError: As ``unpack``.
     """
-    return _parse(data, plan_for)[1]
+    return _parse(data, plan_for, False)[1]
 
 
 def _check_stream(stream: Bitstream, plan: TilePlan) -> None:
@@ -161,42 +124,40 @@ def _check_stream(stream: Bitstream, plan: TilePlan) -> None:
         raise InvalidParameterError("a lossy file has no residual")
     if not header.lossy and len(stream.residual) < min_residual_bytes(header.n_colour_values):
         raise InvalidParameterError(f"a residual of {len(stream.residual)} bytes is too short")
-    if not all(0 <= tile.grid_offset < N_OFFSETS for tile in stream.tiles):
+    n_offsets = 1 if header.lossy else N_OFFSETS
+    if not all(0 <= tile.grid_offset < n_offsets for tile in stream.tiles):
         raise InvalidParameterError("a grid offset is out of range")
+    tensors = [tensor for tile in stream.tiles for tensor in tile.tensors]
+    if not all(tensor.indices.size == tensor.n_steps for tensor in tensors):
+        raise InvalidParameterError("a tensor has another number of indices than of steps")
 
 
-def _pack_tiles(stream: Bitstream, plan: TilePlan) -> bytes:
-    writer = BitWriter()
-    for tile, tile_pixels in zip(stream.tiles, plan.tile_pixels, strict=True):
-        writer.write_rice(tile.grid_offset, 0)
-        numbers = [(tensor.n_steps, tensor.rho_index) for tensor in tile.tensors]
-        write_side_info(writer, numbers, plan.side_info, tile_pixels)
-    for tile in stream.tiles:
-        for tensor in tile.tensors:
-            writer.write_array(tensor.indices, stream.header.log2_candidates)
-    return writer.to_bytes()
+def _min_lossy_bytes(header: Header) -> int:
+    """What follows the header of a lossy file is at least so long."""
+    return -(-header.height * header.width // _LOSSY_PIXELS_PER_BYTE)
 
 
-def _parse(data: bytes, plan_for: Callable[[Header], TilePlan]) -> tuple[Bitstream, SectionSizes]:
+def _parse(
+    data: bytes, plan_for: Callable[[Header], TilePlan], allow_truncated: bool
+) -> tuple[Bitstream, SectionSizes]:
     header, header_end = parse_header(data)
+    _check_length(data, header, header_end)
     alpha, alpha_end = _parse_alpha(data, header, header_end)
-    n_bytes = len(data) - alpha_end
-    if not header.lossy and n_bytes < min_residual_bytes(header.n_colour_values):
-        raise TruncatedFileError(
-            f"{n_bytes} bytes cannot hold the {header.height}x{header.width} image of the header"
-        )
-    if header.lossy:
-        front = data[: header_end - CHECKSUM_BYTES]
-        if zlib.crc32(data[header_end:], zlib.crc32(front)) != header.checksum:
-            raise CorruptFileError("the file does not match its checksum")
     reader = BitReader(data[alpha_end:])
-    tiles, side_info_bits = _parse_tiles(reader, header, plan_for(header))
+    if header.lossy and not allow_truncated:
+        _check_checksum(data, header, header_end)
+    may_lack = allow_truncated and header.lossy
+    tiles, side_info_bits = read_tiles(reader, header, plan_for(header), may_lack)
     bits_end = reader.position
-    padding_bits = reader.align()
-    residual = data[alpha_end + reader.position // 8 :]
-    if header.lossy and residual:
-        raise CorruptFileError(f"{len(residual)} bytes follow the end of the file's contents")
-    if not header.lossy and len(residual) < min_residual_bytes(header.n_colour_values):
+    is_whole = all(len(code.indices) == code.n_steps for tile in tiles for code in tile.tensors)
+    if may_lack and is_whole:
+        _check_checksum(data, header, header_end)
+    padding_bits = reader.align() if is_whole else reader.bits_left
+    residual = data[alpha_end + (bits_end + padding_bits) // 8 :]
+    if header.lossy:
+        _check_end(data, header, header_end, residual)
+        padding_bits, residual = padding_bits + 8 * len(residual), b""
+    elif len(residual) < min_residual_bytes(header.n_colour_values):
         raise TruncatedFileError(f"{len(residual)} bytes are left for the pixels: too few")
     sizes = SectionSizes(
         header_bits=8 * (header_end - CHECKSUM_BYTES),
@@ -210,6 +171,30 @@ def _parse(data: bytes, plan_for: Callable[[Header], TilePlan]) -> tuple[Bitstre
     return Bitstream(header, tiles, residual, alpha), sizes
 
 
+def _check_length(data: bytes, header: Header, header_end: int) -> None:
+    """Refuse an image that no file of this length can hold, before anything is made for it."""
+    needed = min_residual_bytes(header.n_colour_values)
+    if header.lossy:
+        needed = _min_lossy_bytes(header)
+    n_bytes = len(data) - header_end
+    if n_bytes < needed:
+        raise TruncatedFileError(
+            f"{n_bytes} bytes cannot hold the {header.height}x{header.width} image of the header"
+        )
+
+
+def _check_checksum(data: bytes, header: Header, header_end: int) -> None:
+    front = data[: header_end - CHECKSUM_BYTES]
+    if zlib.crc32(data[header_end:], zlib.crc32(front)) != header.checksum:
+        raise CorruptFileError("the file does not match its checksum")
+
+
+def _check_end(data: bytes, header: Header, header_end: int, rest: bytes) -> None:
+    """Refuse anything after a lossy file's payload but the zero bytes that belong there."""
+    if rest and (any(rest) or len(data) - header_end != _min_lossy_bytes(header)):
+        raise CorruptFileError(f"{len(rest)} bytes follow the end of the file's contents")
+
+
 def _parse_alpha(data: bytes, header: Header, start: int) -> tuple[bytes | None, int]:
     if not header.colour.has_alpha:
         return None, start
@@ -219,28 +204,3 @@ def _parse_alpha(data: bytes, header: Header, start: int) -> tuple[bytes | None,
     if header.height * header.width > _MAX_DEFLATE_RATIO * length:
         raise CorruptFileError(f"{length} bytes cannot hold the image's alpha plane")
     return data[position : position + length], position + length
-
-
-def _parse_tiles(reader: BitReader, header: Header, plan: TilePlan) -> tuple[list[TileCode], int]:
-    """The tiles, and how many bits their side information took."""
-    numbers = []
-    for tile_pixels in plan.tile_pixels:
-        grid_offset = reader.read_rice(0)
-        if grid_offset >= N_OFFSETS:
-            raise CorruptFileError(f"the file claims grid offset {grid_offset}")
-        numbers.append((grid_offset, read_side_info(reader, plan.side_info, tile_pixels)))
-    side_info_bits = reader.position
-    n_steps = sum(steps for _, tensors in numbers for steps, _ in tensors)
-    if n_steps * header.log2_candidates > reader.bits_left:
-        raise TruncatedFileError(f"the file claims {n_steps} indices and ends before")
-    tiles = [
-        TileCode(
-            grid_offset,
-            [
-                TensorCode(rho_index, reader.read_array(steps, header.log2_candidates))
-                for steps, rho_index in tensors
-            ],
-        )
-        for grid_offset, tensors in numbers
-    ]
-    return tiles, side_info_bits

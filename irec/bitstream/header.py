@@ -5,6 +5,7 @@
     3  model fingerprint: first 24 bits of a SHA-256
     v  height - 1
     v  width - 1
+   [1  rate]                                        only where the file is lossy
    [v  seed, 1  log2 of the number of candidates]   only where they are not the defaults
     4  checksum, CRC32, little-endian
 
@@ -33,6 +34,7 @@ FORMAT_VERSION = 1
 DEFAULT_SEED = 0
 DEFAULT_LOG2_CANDIDATES = 6
 MAX_LOG2_CANDIDATES = 24
+MAX_RATE = 200
 MAX_SIDE = 1 << 16
 FINGERPRINT_BYTES = 3
 CHECKSUM_BYTES = 4
@@ -67,6 +69,8 @@ class Header:
         colour: Kind of channels.
         fingerprint: First three bytes of the model's SHA-256.
         lossy: Whether the latents are all there is; such a file has no pixel residual.
+        rate: Of a lossy file, 0 to 200: where between the lowest and the highest of its model's
+            rates it lies, in halves of a per cent.
         seed: Of the shared randomness, 0 <= seed < 2**64.
         log2_candidates: Bits per index, 1 to 24.
         checksum: CRC32; of the pixels (``pixel_checksum``) in a lossless file. A lossy file is
@@ -82,6 +86,7 @@ class Header:
     colour: Colour
     fingerprint: bytes
     lossy: bool = False
+    rate: int = 0
     seed: int = DEFAULT_SEED
     log2_candidates: int = DEFAULT_LOG2_CANDIDATES
     checksum: int = 0
@@ -94,6 +99,8 @@ class Header:
             )
         if len(self.fingerprint) != FINGERPRINT_BYTES:
             raise InvalidParameterError(f"the fingerprint has {FINGERPRINT_BYTES} bytes")
+        if not 0 <= self.rate <= (MAX_RATE if self.lossy else 0):
+            raise InvalidParameterError(f"rate {self.rate} of a file with lossy={self.lossy}")
         if not 0 <= self.seed < 1 << 64:
             raise InvalidParameterError(f"seed {self.seed} is not a 64-bit number")
         if not 1 <= self.log2_candidates <= MAX_LOG2_CANDIDATES:
@@ -117,6 +124,8 @@ class Header:
         kind = FORMAT_VERSION << 4 | self.lossy << 3 | self.colour << 1 | settings
         parts = [MAGIC, bytes([kind]), self.fingerprint]
         parts += [write_varint(self.height - 1), write_varint(self.width - 1)]
+        if self.lossy:
+            parts.append(bytes([self.rate]))
         if settings:
             parts += [write_varint(self.seed), bytes([self.log2_candidates])]
         return b"".join(parts)
@@ -149,6 +158,10 @@ def parse_header(data: bytes) -> tuple[Header, int]:
     fingerprint, position = _take(data, position, FINGERPRINT_BYTES)
     height, position = read_varint(data, position)
     width, position = read_varint(data, position)
+    is_lossy, rate = bool(kind[0] >> 3 & 1), 0
+    if is_lossy:
+        field, position = _take(data, position, 1)
+        rate = field[0]
     seed, log2_candidates = DEFAULT_SEED, DEFAULT_LOG2_CANDIDATES
     has_settings = bool(kind[0] & 1)
     if has_settings:
@@ -162,7 +175,8 @@ def parse_header(data: bytes) -> tuple[Header, int]:
             width=width + 1,
             colour=Colour(kind[0] >> 1 & 3),
             fingerprint=fingerprint,
-            lossy=bool(kind[0] >> 3 & 1),
+            lossy=is_lossy,
+            rate=rate,
             seed=seed,
             log2_candidates=log2_candidates,
             checksum=int.from_bytes(field, "little"),

@@ -1,16 +1,22 @@
 """Image -> bytes -> image; the only place where models, coding and bitstream meet."""
 
 from irec.codec.api import codec_for, compress, decompress
+from irec.codec.base import DEFAULT_EFFORT
 from irec.codec.description import FileDescription, describe
 from irec.codec.encoded import EncodedImage, IdealBits
-from irec.codec.lossless import DEFAULT_EFFORT, LosslessCodec
+from irec.codec.lossless import LosslessCodec
+from irec.codec.lossy import DEFAULT_QUALITY, IdealImage, LossyCodec, LossyImage
 
 __all__ = [
     "DEFAULT_EFFORT",
+    "DEFAULT_QUALITY",
     "EncodedImage",
     "FileDescription",
     "IdealBits",
+    "IdealImage",
     "LosslessCodec",
+    "LossyCodec",
+    "LossyImage",
     "codec_for",
     "compress",
     "decompress",

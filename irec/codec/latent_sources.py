@@ -43,13 +43,34 @@ class EncodingSource:
 class DecodingSource:
     """Decodes the latent tensors of a batch, one call after the other."""
 
-    def __init__(self, codes: Sequence[list[TensorCode]], seed: int, coder: CoderSettings) -> None:
-        """Set up the source; `codes` as :attr:`EncodingSource.codes`."""
+    def __init__(
+        self,
+        codes: Sequence[list[TensorCode]],
+        seed: int,
+        coder: CoderSettings,
+        allow_prefix: bool = False,
+    ) -> None:
+        """Set up the source.
+
+        Args:
+            codes: as :attr:`EncodingSource.codes`.
+            seed: the encoder's.
+            coder: the encoder's.
+            allow_prefix: whether codes may lack their end.
+        """
         self.seed = seed
         self.coder = coder
+        self.allow_prefix = allow_prefix
         self._remaining = list(enumerate(codes))[::-1]
 
     def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
         """Return the next latent tensor; raises CorruptFileError for an impossible code."""
         tensor, codes = self._remaining.pop()
-        return decode_batch(codes, prior, self.seed, tensor=tensor, coder=self.coder)
+        return decode_batch(
+            codes,
+            prior,
+            self.seed,
+            tensor=tensor,
+            coder=self.coder,
+            allow_prefix=self.allow_prefix,
+        )

@@ -5,7 +5,6 @@ on exactly never touches a float: indices are integers, and likelihood parameter
 grid whose boundaries the encoder has kept clear (:mod:`irec.bitstream.grid`).
 """
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 
@@ -19,9 +18,7 @@ from irec.bitstream import (
     LogisticParameters,
     ResidualDecoder,
     ResidualEncoder,
-    SectionSizes,
     SideInfoModel,
-    TensorCode,
     TileCode,
     TilePlan,
     check_pixels,
@@ -31,25 +28,25 @@ from irec.bitstream import (
     pixel_checksum,
     quantise,
     safe_grid_offset,
-    section_sizes,
-    unpack,
 )
+from irec.codec.base import DEFAULT_EFFORT, Codec
 from irec.codec.batches import TileWork, batches_of_tiles, parameters_of, pixels_of
+from irec.codec.codes import from_file, to_file
 from irec.codec.encoded import EncodedImage, IdealBits
 from irec.codec.latent_sources import DecodingSource, EncodingSource
-from irec.codec.planes import MAX_PIXELS, Planes, join_planes, split_planes
+from irec.codec.planes import Planes, join_planes, split_planes
 from irec.codec.tiles import tiles_of
-from irec.coding import CoderSettings, SearchSettings
-from irec.coding import TensorCode as SearchedCode
-from irec.errors import BitstreamError, CorruptFileError, IrecError, ModelMismatchError
+from irec.coding import CoderSettings
+from irec.errors import BitstreamError, CheckpointError, IrecError
 from irec.models.latent_source import PosteriorSampler
+from irec.models.rvae import RVAE
 from irec.models.zoo import Checkpoint
 
-DEFAULT_EFFORT = 5
 
+class LosslessCodec(Codec):
+    """Compresses images with one checkpoint of an RVAE, and gives back each pixel."""
 
-class LosslessCodec:
-    """Compresses images with one checkpoint."""
+    is_lossy = False
 
     def __init__(
         self,
@@ -72,16 +69,15 @@ class LosslessCodec:
 
         Raises:
             InvalidParameterError: `effort` is out of range.
+            CheckpointError: the checkpoint is of a lossy model.
         """
-        self.checkpoint = checkpoint
-        self.search = SearchSettings.from_effort(effort)
-        self.coder = CoderSettings()
-        self.seed = seed
-        self.verify = verify
-        self.device = torch.device(device)
-        self._model = copy.deepcopy(checkpoint.model).to(self.device).double()
-        # Estimates need no portable arithmetic, and float32 takes a third of the time.
-        self._estimator = copy.deepcopy(checkpoint.model).to(self.device)
+        super().__init__(checkpoint, CoderSettings(), effort, seed, verify, device)
+        if not isinstance(checkpoint.model, RVAE):
+            raise CheckpointError(
+                f"{checkpoint.name} is a lossy model (compress --lossy takes it); lossless "
+                "compression needs an RVAE"
+            )
+        self._model, self._estimator = self._copies_of(checkpoint.model)
         self._side_info = SideInfoModel(checkpoint.coding.usual_steps, checkpoint.coding.usual_rho)
 
     @torch.inference_mode()
@@ -124,7 +120,7 @@ class LosslessCodec:
         Raises:
             BitstreamError: the bytes are damaged, foreign, or need another model or irec.
         """
-        stream = unpack(data, self._plan)
+        stream = self.unpack(data)
         header = stream.header
         coded = np.empty((header.colour.n_colour_channels, header.height, header.width), np.uint8)
         residual = ResidualDecoder(stream.residual)
@@ -169,36 +165,8 @@ class LosslessCodec:
         sums /= n_samples * math.log(2.0)
         return [IdealBits(kl, likelihood) for kl, likelihood in sums.tolist()]
 
-    def sizes(self, data: bytes) -> SectionSizes:
-        """Where a file's bits go; raises as :meth:`decode` does, without checking the pixels."""
-        return section_sizes(data, self._plan)
-
-    def unpack(self, data: bytes) -> Bitstream:
-        """A file's header, steps and indices; raises as :meth:`decode`, pixels left alone."""
-        return unpack(data, self._plan)
-
-    def _plan(self, header: Header) -> TilePlan:
-        """What model and header together say about a file; called by the container's parser."""
-        if header.lossy:
-            raise CorruptFileError("a lossy file: this version of irec decodes lossless ones only")
-        if header.fingerprint != self.checkpoint.fingerprint:
-            raise ModelMismatchError(
-                f"the file was made with a model of fingerprint {header.fingerprint.hex()}; "
-                f"{self.checkpoint.name} has {self.checkpoint.fingerprint.hex()}"
-            )
-        if header.height * header.width > MAX_PIXELS:
-            raise CorruptFileError(
-                f"the header claims {header.height}x{header.width} pixels; irec codes {MAX_PIXELS}"
-            )
-        expected = self.coder.bits_per_step
-        if header.log2_candidates != expected:
-            raise CorruptFileError(
-                f"the file has {header.log2_candidates} bits per index, irec writes {expected}"
-            )
-        return self._tile_plan(header.height, header.width)
-
-    def _tile_plan(self, height: int, width: int) -> TilePlan:
-        tiles = tiles_of(height, width, self._model.stride)
+    def _tile_plan(self, header: Header) -> TilePlan:
+        tiles = tiles_of(header.height, header.width, self._model.stride)
         return TilePlan(self._side_info, tuple(tile.padded_pixels for tile in tiles))
 
     def _encode_tiles(
@@ -210,18 +178,14 @@ class LosslessCodec:
         for index, work in enumerate(batch):
             given = parameters_of(parameters, index, work)
             found = [codes[index] for codes in source.codes]
-            tensors = [TensorCode(code.rho_index, code.indices.numpy()) for code in found]
-            yield work, TileCode(safe_grid_offset(given), tensors), given
+            yield work, TileCode(to_file(found), safe_grid_offset(given)), given
 
     def _decode_tiles(
         self, batch: list[TileWork], codes: Sequence[TileCode], seed: int
     ) -> list[LogisticParameters]:
         by_tensor = [
-            [
-                SearchedCode(code.n_steps, code.rho_index, torch.from_numpy(code.indices))
-                for code in of_tensor
-            ]
-            for of_tensor in zip(*(tile.tensors for tile in codes), strict=True)
+            list(of_tensor)
+            for of_tensor in zip(*(from_file(tile.tensors) for tile in codes), strict=True)
         ]
         source = DecodingSource(by_tensor, seed, self.coder)
         tile = batch[0].tile
@@ -246,7 +210,7 @@ class LosslessCodec:
         )
         alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
         stream = Bitstream(header, tiles, residual.finish(), alpha)
-        data = pack(stream, self._tile_plan(height, width))
+        data = pack(stream, self._tile_plan(header))
         return EncodedImage(data, self.sizes(data))
 
     def _verify(self, image: UInt8[np.ndarray, "h w c"], encoded: EncodedImage) -> None:

@@ -1,8 +1,7 @@
 """``irec export``: a training run's checkpoint to one that compresses."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,11 +9,6 @@ from irec.commands.batch import one_line_errors
 from irec.commands.jobs import UsageError
 from irec.terminal import say
 
-if TYPE_CHECKING:
-    import numpy as np
-
-PATCH_SIZE = 32
-N_PATCHES = 128
 # The bundled photographs, by their place: they lie beside a module that imports Lightning.
 _SAMPLES = Path(__file__).parent.parent / "datamodules" / "samples"
 
@@ -52,29 +46,9 @@ def export(
         if not force and output.is_dir() and any(output.glob("*.safetensors")):
             raise UsageError(f"-o {output}: holds a checkpoint already; --force overwrites it")
         from irec.codec.export import export_checkpoint
+        from irec.datamodules.image_files import read_sources
         from irec.models.zoo import load_checkpoint
 
-        export_checkpoint(run, output, _patches(images or [_SAMPLES]))
+        export_checkpoint(run, output, list(read_sources(images or [_SAMPLES])))
         fingerprint = load_checkpoint(output).fingerprint.hex()
     say(f"{run} -> {output} (fingerprint {fingerprint})")
-
-
-def _patches(sources: Sequence[Path]) -> list["np.ndarray"]:
-    """Patches uint8 [32, 32, 3], spread evenly over all images.
-
-    Raises:
-        DataError: a source is unreadable.
-        UsageError: no image is large enough.
-    """
-    from irec.datamodules.image_files import read_sources
-
-    patches = [
-        image[top : top + PATCH_SIZE, left : left + PATCH_SIZE]
-        for image in read_sources(sources)
-        for top in range(0, image.shape[0] - PATCH_SIZE + 1, PATCH_SIZE)
-        for left in range(0, image.shape[1] - PATCH_SIZE + 1, PATCH_SIZE)
-    ]
-    if not patches:
-        raise UsageError(f"--images: no image is {PATCH_SIZE} pixels high and wide or more")
-    stride = max(1, len(patches) // N_PATCHES)
-    return patches[::stride][:N_PATCHES]

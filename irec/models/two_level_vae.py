@@ -7,7 +7,9 @@ Inference runs once; generation runs top-down and asks a latent source for both 
     z1    -> synthesis -> image
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
+from irec.errors import InvalidParameterError
 from irec.models.gdn import GDN
 from irec.models.latent_source import LatentSource
 from irec.models.rate_control import RateControl
@@ -40,7 +43,16 @@ class TwoLevelVAEConfig:
     channels: int = 196
     latent_channels: int = 196
     hyper_channels: int = 128
-    lambdas: tuple[float, ...] = (0.01,)
+    lambdas: Sequence[float] = (0.01,)
+
+    def __post_init__(self) -> None:
+        """Check the lambdas; JSON and checkpoints hold them as a list."""
+        object.__setattr__(self, "lambdas", tuple(self.lambdas))
+        is_ascending = all(a < b for a, b in itertools.pairwise(self.lambdas))
+        if not self.lambdas or self.lambdas[0] <= 0.0 or not is_ascending:
+            raise InvalidParameterError(
+                f"lambdas must be positive and ascending, not {list(self.lambdas)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -96,8 +108,9 @@ class Analysis(nn.Module):
         self.mean, self.raw_scale = _down(n, z), _down(n, z)
         self.rate_of_mean, self.rate_of_scale = RateControl(z, anchors), RateControl(z, anchors)
 
-    def forward(self, x: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and raw scale at 1/16 of the resolution."""
+    def forward(self, pixels: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and raw scale at 1/16 of the resolution; `pixels` are grey levels."""
+        x = pixels / 255.0 - 0.5
         for convolution, gdn, rate in zip(self.convolutions, self.gdns, self.rates, strict=True):
             x = rate(gdn(convolution(x)), position)
         mean = self.rate_of_mean(self.mean(x), position)
@@ -189,13 +202,13 @@ class Synthesis(nn.Module):
         self.last = _up(n, 3)
 
     def forward(self, z1: Tensor, position: Tensor) -> Tensor:
-        """The image, [n, 3, h, w], about 0 to 1."""
+        """The image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
         x = self.rate(z1, position)
         for convolution, gdn, rate in zip(self.convolutions, self.gdns, self.rates, strict=True):
             x = rate(gdn(convolution(x)), position)
         # Half precision ends here: it holds 256 grey levels with an error of half a level.
         with torch.autocast(x.device.type, enabled=False):
-            return self.last(x if x.dtype == torch.float64 else x.float()) + 0.5
+            return 255.0 * (self.last(x if x.dtype == torch.float64 else x.float()) + 0.5)
 
 
 class TwoLevelVAE(nn.Module):
@@ -227,8 +240,27 @@ class TwoLevelVAE(nn.Module):
             pixels: grey levels 0 .. 255 in floating point.
             position: of each image's lambda among the anchors (:func:`anchor_position`).
         """
-        mean, raw_scale = self.analysis(pixels / 255.0 - 0.5, position)
+        mean, raw_scale = self.analysis(pixels, position)
+        return self.evidence(mean, raw_scale, position)
+
+    def evidence(self, mean: Tensor, raw_scale: Tensor, position: Tensor) -> TwoLevelEvidence:
+        """The rest of :meth:`infer`, from what the analysis gave."""
         return TwoLevelEvidence(mean, raw_scale, self.hyper_analysis(mean, position))
+
+    def latents(
+        self,
+        source: LatentSource,
+        evidence: TwoLevelEvidence | None,
+        height: int,
+        width: int,
+        position: Float[Tensor, " n"],
+    ) -> Float[Tensor, "n z h w"]:
+        """The top-down pass down to z1; arguments as for :meth:`generate`."""
+        prior = self.top_prior(height // self.stride, width // self.stride, position)
+        z2 = source(prior, None if evidence is None else evidence.top)
+        statistics = self.hyper_synthesis(z2, position)
+        posterior = None if evidence is None else self.combination(evidence, *statistics)
+        return source(_normal(*statistics), posterior)
 
     def generate(
         self,
@@ -250,12 +282,7 @@ class TwoLevelVAE(nn.Module):
         Returns:
             The images in grey levels, neither rounded nor clipped to 0 .. 255.
         """
-        prior = self.top_prior(height // self.stride, width // self.stride, position)
-        z2 = source(prior, None if evidence is None else evidence.top)
-        statistics = self.hyper_synthesis(z2, position)
-        posterior = None if evidence is None else self.combination(evidence, *statistics)
-        z1 = source(_normal(*statistics), posterior)
-        return 255.0 * self.synthesis(z1, position)
+        return self.synthesis(self.latents(source, evidence, height, width, position), position)
 
     def forward(
         self, pixels: Float[Tensor, "n 3 h w"], source: LatentSource, position: Float[Tensor, " n"]

@@ -1,8 +1,9 @@
 """Checkpoints: a folder with config.json and weights.safetensors; loading runs no code of theirs.
 
 config.json: {"architecture": "rvae", "model": {...RVAEConfig}, "coding": {"usual_steps": [...],
-"usual_rho": [...]}}. Weights are float16 with weight norm folded in, so that the file is small and
-every machine starts from the same numbers. README.md (the card) and metrics.json stand beside them.
+"usual_rho": [...]}}, or "two_level_vae" with TwoLevelVAEConfig. Weights are float16 with weight
+norm folded in, so that the file is small and every machine starts from the same numbers. README.md
+(the card) and metrics.json stand beside them.
 """
 
 import hashlib
@@ -15,7 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from irec.errors import CheckpointError, ModelMismatchError
-from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.architectures import (
+    Model,
+    ModelConfig,
+    architecture_of,
+    build,
+    config_of,
+)
 from irec.models.weight_norm import weight_norm_layers
 
 DEFAULT_CHECKPOINT = "rvae-small"
@@ -33,8 +40,9 @@ class CodingStatistics:
     """What is usual when the model's latent tensors are coded; keeps file headers short.
 
     Attributes:
-        usual_steps: per latent tensor, coder steps of a usual 32x32 image.
-        usual_rho: per latent tensor, the usual index of the schedule, 0 to 31.
+        usual_steps: per latent tensor, coder steps of a usual 32x32 image; for a model of several
+            rates at its first anchor, then at the next, and so on.
+        usual_rho: likewise, the usual index of the schedule, 0 to 31.
     """
 
     usual_steps: tuple[float, ...]
@@ -53,7 +61,7 @@ class Checkpoint:
     """
 
     name: str
-    model: RVAE
+    model: Model
     coding: CodingStatistics
     fingerprint: bytes
 
@@ -120,17 +128,17 @@ def fingerprint_of(folder: Path) -> bytes:
     return digest.digest()[:FINGERPRINT_BYTES]
 
 
-def build_model(config: dict[str, object], state: dict[str, torch.Tensor]) -> RVAE:
+def build_model(config: ModelConfig, state: dict[str, torch.Tensor]) -> Model:
     """Build a model from a checkpoint's config and folded weights.
 
     Raises:
         CheckpointError: config and weights do not fit each other or this version of irec.
     """
     try:
-        model = RVAE(RVAEConfig(**config))  # type: ignore[arg-type]
+        model = build(config)
         state = {name: value.float() for name, value in state.items()}
         missing, unexpected = model.load_state_dict(state, strict=False)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         raise CheckpointError(f"the weights do not fit the configuration: {error}") from error
     # Folding makes gain and the initialisation flag derivable, so they are not stored.
     missing = [name for name in missing if not name.endswith((".gain", ".initialised"))]
@@ -141,7 +149,7 @@ def build_model(config: dict[str, object], state: dict[str, torch.Tensor]) -> RV
     return model.eval().requires_grad_(False)
 
 
-def save_checkpoint(folder: Path, model: RVAE, coding: CodingStatistics) -> None:
+def save_checkpoint(folder: Path, model: Model, coding: CodingStatistics) -> None:
     """Write config.json and weights.safetensors (float16, weight norm folded in).
 
     Args:
@@ -157,7 +165,7 @@ def save_checkpoint(folder: Path, model: RVAE, coding: CodingStatistics) -> None
     except OSError as error:
         raise CheckpointError(f"cannot create {folder}: {error.strerror}") from error
     config = {
-        "architecture": "rvae",
+        "architecture": architecture_of(model.config),
         "model": asdict(model.config),
         "coding": asdict(coding),
     }
@@ -179,7 +187,7 @@ def save_checkpoint(folder: Path, model: RVAE, coding: CodingStatistics) -> None
             path.unlink(missing_ok=True)
 
 
-def folded_state(model: RVAE) -> dict[str, torch.Tensor]:
+def folded_state(model: Model) -> dict[str, torch.Tensor]:
     """Weights in float16 as a checkpoint stores them."""
     for layer in weight_norm_layers(model):
         layer.fold()
@@ -193,14 +201,20 @@ def folded_state(model: RVAE) -> dict[str, torch.Tensor]:
 def _load_folder(folder: Path) -> Checkpoint:
     try:
         config = json.loads(_read(folder / CONFIG_FILE))
-        architecture, model = config["architecture"], config["model"]
+        architecture, values = config["architecture"], config["model"]
         coding = CodingStatistics(
             tuple(config["coding"]["usual_steps"]), tuple(config["coding"]["usual_rho"])
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error!r}") from error
-    if architecture != "rvae":
-        raise CheckpointError(f"{folder}: unknown architecture {architecture!r}; update irec")
+    try:
+        model = config_of(architecture, values)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{folder}: unknown architecture {architecture!r}; update irec"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
     try:
         state = load_file(folder / WEIGHTS_FILE)
     except (SafetensorError, OSError) as error:

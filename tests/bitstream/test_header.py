@@ -62,8 +62,14 @@ def test_garbage_behind_the_magic_gives_a_header_or_a_typed_error(rest: bytes):
 
 def test_bytes_are_these():
     assert to_file(USUAL).hex() == "6952106162631f1f04030201"
-    settings = replace(USUAL, height=300, colour=Colour.RGBA, lossy=True, seed=200)
-    assert settings.to_bytes().hex() == "69521f616263ab021fc80106"
+    settings = replace(USUAL, height=300, colour=Colour.RGBA, lossy=True, rate=77, seed=200)
+    assert settings.to_bytes().hex() == "69521f616263ab021f4dc80106"
+
+
+def test_a_rate_belongs_to_a_lossy_file():
+    for lossy, rate in ((False, 1), (True, 201), (True, -1)):
+        with pytest.raises(InvalidParameterError, match="rate"):
+            replace(USUAL, lossy=lossy, rate=rate)
 
 
 def test_foreign_and_newer_files_are_told_apart():

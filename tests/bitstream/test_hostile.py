@@ -69,7 +69,11 @@ def make_file(colour: Colour = Colour.GREY_ALPHA) -> tuple[bytes, np.ndarray]:
     rng = np.random.default_rng(4)
     tiles = [
         TileCode(
-            offset, [TensorCode(9, rng.integers(0, 64, 3)), TensorCode(4, rng.integers(0, 64, 2))]
+            [
+                TensorCode(3, 9, rng.integers(0, 64, 3)),
+                TensorCode(2, 4, rng.integers(0, 64, 2)),
+            ],
+            offset,
         )
         for offset in (0, 2)
     ]

@@ -1,13 +1,11 @@
 import json
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from irec.commands.app import app
-from irec.commands.export import N_PATCHES, _patches
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.zoo import load_checkpoint
 
@@ -59,14 +57,3 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path):
         assert name in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert not (tmp_path / "out").exists()
-
-
-def test_patches_are_spread_over_all_images(tmp_path):
-    for index in range(2):
-        Image.new("RGB", (32 * 12, 32 * 12), (index, 0, 0)).save(tmp_path / f"{index}.png")
-    patches = _patches([tmp_path])
-    assert len(patches) == N_PATCHES
-    assert {patch.shape for patch in patches} == {(32, 32, 3)}
-    assert {int(patch[0, 0, 0]) for patch in patches} == {0, 1}
-    np.save(tmp_path / "array.npy", np.zeros((3, 32, 32, 3), np.uint8))
-    assert len(_patches([tmp_path / "array.npy"])) == 3

@@ -1,0 +1,349 @@
+"""Image -> bytes -> an image like it: the two-level VAE's latents are all that the file holds.
+
+Encoder and decoder run the same generative pass in float64, so that a decoded image differs between
+devices only where a value lies within its rounding error of the middle between two grey levels.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from irec.bitstream import (
+    MAX_RATE,
+    Bitstream,
+    Colour,
+    Header,
+    SideInfoModel,
+    TileCode,
+    TilePlan,
+    compress_alpha,
+    decompress_alpha,
+    pack,
+)
+from irec.codec.bands import analyse, render
+from irec.codec.base import DEFAULT_EFFORT, Codec
+from irec.codec.codes import from_file, to_file
+from irec.codec.encoded import EncodedImage
+from irec.codec.latent_sources import DecodingSource, EncodingSource
+from irec.codec.planes import Planes, join_planes, split_planes
+from irec.codec.tiles import Tile
+from irec.coding import CoderSettings
+from irec.errors import (
+    BitstreamError,
+    CheckpointError,
+    CorruptFileError,
+    InvalidParameterError,
+    IrecError,
+)
+from irec.models.latent_source import LatentSource, PosteriorSampler
+from irec.models.two_level_vae import TwoLevelEvidence, TwoLevelVAE
+from irec.models.zoo import Checkpoint
+
+DEFAULT_QUALITY = 50.0
+# A file that claims more has not been made from an image; this bounds what a decoder allocates.
+_MAX_BITS_PER_PIXEL = 32
+# What the coder usually sends for a bit of KL; a first guess only.
+_BITS_SENT_PER_BIT = 1.06
+
+
+@dataclass(frozen=True)
+class LossyImage(EncodedImage):
+    """A compressed image, and what it will look like.
+
+    Attributes:
+        pixels: uint8 [h, w, c], equal to what the file decodes to on the same device.
+        quality: 0 to 100, or None where the model has one rate.
+    """
+
+    pixels: UInt8[np.ndarray, "h w c"]
+    quality: float | None
+
+
+@dataclass(frozen=True)
+class IdealImage:
+    """What a perfect coder would send: an exact posterior sample at the cost of its KL.
+
+    Attributes:
+        kl_bits: KL(posterior || prior) of both latent tensors.
+        pixels: uint8 [h, w, c], decoded from the sample.
+    """
+
+    kl_bits: float
+    pixels: UInt8[np.ndarray, "h w c"]
+
+
+class LossyCodec(Codec):
+    """Compresses images with one checkpoint of a two-level VAE."""
+
+    is_lossy = True
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        effort: int = DEFAULT_EFFORT,
+        seed: int = 0,
+        verify: bool = True,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        """Set up a codec.
+
+        Args:
+            checkpoint: the model; decoding needs the same.
+            effort: how hard the encoder searches, 1 (fastest) to 9; each level doubles the time.
+            seed: of the shared randomness; stands in the file where it is not 0.
+            verify: decode every file and compare before returning it.
+            device: where the model and the search run.
+
+        Raises:
+            InvalidParameterError: `effort` is out of range.
+            CheckpointError: the checkpoint is of a lossless model.
+        """
+        super().__init__(checkpoint, CoderSettings(order="step"), effort, seed, verify, device)
+        if not isinstance(checkpoint.model, TwoLevelVAE):
+            raise CheckpointError(
+                f"{checkpoint.name} is a lossless model; lossy compression needs a two-level VAE"
+            )
+        self._model, self._estimator = self._copies_of(checkpoint.model)
+        self.lambdas = checkpoint.model.config.lambdas
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether the model serves more than one rate."""
+        return len(self.lambdas) > 1
+
+    def trade_off(self, quality: float | None) -> float:
+        """The lambda of 255^2 lambda MSE + bits per pixel that a quality stands for."""
+        position = float(self._position(self._rate_of(quality)))
+        left = min(int(position), max(0, len(self.lambdas) - 2))
+        right = min(left + 1, len(self.lambdas) - 1)
+        return self.lambdas[left] * (self.lambdas[right] / self.lambdas[left]) ** (position - left)
+
+    @torch.inference_mode()
+    def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> LossyImage:
+        """Compress an image.
+
+        Args:
+            image: uint8 [h, w, c] with c = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA); alpha is
+                kept without loss.
+            quality: 0 (smallest) to 100 (best), in halves; 50 where it is None. A model of one rate
+                takes None only.
+
+        Raises:
+            UnsupportedImageError: the image is of another kind.
+            InvalidParameterError: the model has no such quality.
+        """
+        return self._encode(split_planes(image), self._rate_of(quality))
+
+    @torch.inference_mode()
+    def encode_within(self, image: UInt8[np.ndarray, "h w c"], max_bpp: float) -> LossyImage:
+        """Compress an image at the best quality whose file has at most `max_bpp` bits per pixel.
+
+        Raises:
+            UnsupportedImageError: the image is of another kind.
+            InvalidParameterError: the model has one rate, or no file is that small.
+        """
+        if not self.has_quality:
+            raise InvalidParameterError(f"{self.checkpoint.name} is a model of one rate: no target")
+        planes = split_planes(image)
+        n_pixels = planes.size[0] * planes.size[1]
+        rate, sent_per_bit = MAX_RATE, _BITS_SENT_PER_BIT
+        while True:
+            # Whatever was too large is ruled out, and tells what the next guess should allow for.
+            rate, expected = self._highest_rate_within(
+                planes, max_bpp * n_pixels / sent_per_bit, rate
+            )
+            encoded = self._encode(planes, rate)
+            if encoded.file_bits <= max_bpp * n_pixels:
+                return encoded
+            if rate == 0:
+                raise InvalidParameterError(
+                    f"the smallest file of this image has {encoded.file_bits / n_pixels:.4f} bits "
+                    f"per pixel; {max_bpp:g} are out of this model's reach"
+                )
+            rate, sent_per_bit = rate - 1, encoded.file_bits / max(expected, 1.0)
+
+    @torch.inference_mode()
+    def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
+        """Decompress a file.
+
+        Args:
+            data: the whole file, or its beginning.
+            allow_truncated: decode a file whose end is missing as far as it goes. Its checksum is
+                then of no use: damage in what is left goes unnoticed.
+
+        Returns:
+            The image, uint8 [h, w, c].
+
+        Raises:
+            BitstreamError: the bytes are damaged, foreign, or need another model or irec.
+        """
+        stream = self.unpack(data, allow_truncated)
+        header, codes = stream.header, from_file(stream.tiles[0].tensors)
+        tile = self._tile(header.height, header.width)
+        claimed_bits = sum(code.n_steps for code in codes) * self.coder.bits_per_step
+        if claimed_bits > _MAX_BITS_PER_PIXEL * tile.padded_pixels:
+            raise CorruptFileError(f"the file claims {claimed_bits} bits of latent tensors")
+        alpha = None
+        if stream.alpha is not None:
+            alpha = decompress_alpha(stream.alpha, header.height, header.width)
+        source = DecodingSource([[code] for code in codes], header.seed, self.coder, True)
+        colour = self._generate(source, None, tile, header.rate)
+        return join_planes(Planes(header.colour, _cut(colour, tile, header.colour), alpha))
+
+    @torch.inference_mode()
+    def ideal(
+        self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None, seed: int = 0
+    ) -> IdealImage:
+        """Draw from the exact posterior: what :meth:`encode` would be with a perfect coder.
+
+        Args:
+            image: as for :meth:`encode`.
+            quality: as for :meth:`encode`.
+            seed: of the sample; the global random state stays as it is.
+        """
+        planes, rate = split_planes(image), self._rate_of(quality)
+        tile = self._tile(*planes.size)
+        source = PosteriorSampler(torch.Generator(self.device).manual_seed(seed))
+        position = self._position(rate).float()
+        evidence = self._infer(planes, tile, rate)
+        size = (tile.padded_height, tile.padded_width)
+        with torch.autocast(self.device.type, enabled=False):
+            z1 = self._estimator.latents(source, evidence, *size, position)
+            colour = render(self._estimator, z1, position)
+        return IdealImage(_bits_of(source), _like(planes, colour, tile))
+
+    def _encode(self, planes: Planes, rate: int) -> LossyImage:
+        tile = self._tile(*planes.size)
+        source = EncodingSource(self.seed, self.coder, self.search)
+        colour = self._generate(source, self._infer(planes, tile, rate), tile, rate)
+        header = Header(
+            *planes.size,
+            colour=planes.colour,
+            fingerprint=self.checkpoint.fingerprint,
+            lossy=True,
+            rate=rate,
+            seed=self.seed,
+            log2_candidates=self.coder.bits_per_step,
+        )
+        codes = TileCode(to_file([codes[0] for codes in source.codes]))
+        alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
+        data = pack(Bitstream(header, [codes], alpha=alpha), self._tile_plan(header))
+        quality = 100.0 * rate / MAX_RATE if self.has_quality else None
+        encoded = LossyImage(data, self.sizes(data), _like(planes, colour, tile), quality)
+        if self.verify:
+            self._verify(encoded)
+        return encoded
+
+    def _infer(self, planes: Planes, tile: Tile, rate: int) -> TwoLevelEvidence:
+        """The inference pass; the decoder has no part in it, so float32 will do."""
+        position = self._position(rate).float()
+        pixels = tile.cut_and_pad(planes.for_model)
+        with torch.autocast(self.device.type, enabled=False):
+            return self._estimator.evidence(*analyse(self._estimator, pixels, position), position)
+
+    def _generate(
+        self, source: LatentSource, evidence: TwoLevelEvidence | None, tile: Tile, rate: int
+    ) -> UInt8[np.ndarray, "3 _h _w"]:
+        """The generative pass, the same for encoder and decoder."""
+        position = self._position(rate)
+        size = (tile.padded_height, tile.padded_width)
+        with torch.autocast(self.device.type, enabled=False):
+            z1 = self._model.latents(source, evidence, *size, position)
+            return render(self._model, z1, position)
+
+    def _highest_rate_within(
+        self, planes: Planes, max_bits: float, highest: int
+    ) -> tuple[int, float]:
+        """The highest rate up to `highest` whose KL is at most `max_bits`, or 0; and that KL."""
+        low, low_bits, high = 0, self._kl_bits(planes, 0), highest
+        while low < high:
+            middle = (low + high + 1) // 2
+            bits = self._kl_bits(planes, middle)
+            if bits <= max_bits:
+                low, low_bits = middle, bits
+            else:
+                high = middle - 1
+        return low, low_bits
+
+    def _kl_bits(self, planes: Planes, rate: int) -> float:
+        """What a perfect coder would send of an image at a rate."""
+        tile = self._tile(*planes.size)
+        source = PosteriorSampler(torch.Generator(self.device).manual_seed(0))
+        evidence = self._infer(planes, tile, rate)
+        position = self._position(rate).float()
+        size = (tile.padded_height, tile.padded_width)
+        with torch.autocast(self.device.type, enabled=False):
+            self._estimator.latents(source, evidence, *size, position)
+        return _bits_of(source)
+
+    def _rate_of(self, quality: float | None) -> int:
+        """A quality as files have it."""
+        if not self.has_quality:
+            if quality is not None:
+                raise InvalidParameterError(
+                    f"{self.checkpoint.name} is a model of one rate: it takes no quality"
+                )
+            return 0
+        if quality is None:
+            quality = DEFAULT_QUALITY
+        if not 0.0 <= quality <= 100.0:
+            raise InvalidParameterError(f"quality goes from 0 to 100, not {quality:g}")
+        return round(quality * MAX_RATE / 100.0)
+
+    def _position(self, rate: int) -> Float[Tensor, "1"]:
+        """A file's rate as a position among the model's anchors."""
+        position = rate * (len(self.lambdas) - 1) / MAX_RATE
+        return torch.tensor([position], dtype=torch.float64, device=self.device)
+
+    def _tile(self, height: int, width: int) -> Tile:
+        """All of the image, padded as the model needs it."""
+        stride = self._model.stride
+        padded = (-(-side // stride) * stride for side in (height, width))
+        return Tile(0, 0, height, width, *padded)
+
+    def _tile_plan(self, header: Header) -> TilePlan:
+        # Integers alone decide: rounded logarithms could differ from machine to machine.
+        n_rates = len(self.lambdas)
+        nearest = (2 * header.rate * (n_rates - 1) + MAX_RATE) // (2 * MAX_RATE)
+        usual = slice(2 * nearest, 2 * nearest + 2)
+        coding = self.checkpoint.coding
+        tile = self._tile(header.height, header.width)
+        side_info = SideInfoModel(coding.usual_steps[usual], coding.usual_rho[usual])
+        return TilePlan(side_info, (tile.padded_pixels,))
+
+    def _verify(self, encoded: LossyImage) -> None:
+        """Decode a new file; one that gives another image than expected is never handed out."""
+        try:
+            is_same = np.array_equal(self.decode(encoded.data), encoded.pixels)
+        except BitstreamError as error:
+            raise IrecError(
+                f"the new file does not decode ({error}); please report this"
+            ) from error
+        if not is_same:
+            raise IrecError("the new file decodes to another image; please report this")
+
+
+def _like(
+    planes: Planes, colour: UInt8[np.ndarray, "3 _h _w"], tile: Tile
+) -> UInt8[np.ndarray, "h w c"]:
+    """An image with the colours that the model made, and the rest as it was."""
+    return join_planes(Planes(planes.colour, _cut(colour, tile, planes.colour), planes.alpha))
+
+
+def _cut(
+    colour: UInt8[np.ndarray, "3 _h _w"], tile: Tile, kind: Colour
+) -> UInt8[np.ndarray, "c h w"]:
+    """What the model made without its padding, and grey where the image is."""
+    inside = tile.cut(colour)
+    if kind.n_colour_channels == 3:
+        return inside
+    return ((inside.sum(0, dtype=np.uint16, keepdims=True) + 1) // 3).astype(np.uint8)
+
+
+def _bits_of(source: PosteriorSampler) -> float:
+    return sum(float(kl.double().sum()) for kl in source.kl_nats) / math.log(2.0)
