@@ -21,7 +21,7 @@ from torch import Tensor
 
 from irec.coding.blocks import Step, StepSequence, Stream
 from irec.coding.codebook import Codebook
-from irec.coding.hypotheses import Ancestors, Hypotheses
+from irec.coding.hypotheses import Ancestors, Extension, make_hypotheses
 from irec.coding.settings import Order
 from irec.coding.shared_randomness import SharedRandomness, extend_hash, sign_pool_row
 
@@ -74,7 +74,7 @@ class Beams:
         """
         n, device = first_hash.numel(), first_hash.device
         self._codebook = steps.codebook
-        self._hypotheses = Hypotheses(steps, n, n_beams)
+        self._hypotheses = make_hypotheses(steps, n, n_beams)
         self._hash = first_hash.unsqueeze(1).expand(n, n_beams)
         # One beam is real at first, or all would be the same.
         self.log_ratio: Float64[Tensor, "n B"] = torch.full(
@@ -108,8 +108,8 @@ class Beams:
         # Beams that are not real yet have infinity less infinity here.
         this_block = (best_score - lead.gather(1, parent)).nan_to_num_(nan=0.0).double()
         self.log_ratio = other_blocks.gather(1, parent) + this_block
-        extended = (ancestors.of_beam.gather(1, parent), pool_row.gather(1, parent), index)
-        self._hypotheses.extend(step, parent, torch.stack(extended, 2), this_block)
+        extension = Extension(parent, index, pool_row, signs, this_block)
+        self._hypotheses.extend(step, ancestors, extension)
 
     def best_paths(self, lengths: list[int]) -> list[Int64[Tensor, " steps"]]:
         """Return the indices on the way to each stream's best beam."""
@@ -136,12 +136,9 @@ def _score_candidates(
     pull = torch.addcmul(slope, step.curvature.unsqueeze(1), offset)  # q d + m, [n, U, A]
     own = torch.linalg.vecdot(pull, offset)
     own.add_(torch.linalg.vecdot(slope, offset)).mul_(0.5)
-    n, n_kept, width = pull.shape
-    first = torch.arange(n, device=pull.device).unsqueeze(1) * n_kept
-    pull = pull.view(-1, width).index_select(0, (first + ancestors.of_beam).flatten())
-    pull = pull.view_as(signs).mul_(signs)
+    pull = ancestors.per_beam(pull).mul_(signs)
     score = torch.bmm(pull, step.candidates.transpose(1, 2))
-    score.add_((lead + own.gather(1, ancestors.of_beam)).unsqueeze(2))
+    score.add_((lead + ancestors.per_beam(own)).unsqueeze(2))
     return score.add_(step.quadratic.unsqueeze(1))
 
 
