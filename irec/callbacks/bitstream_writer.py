@@ -13,7 +13,8 @@ from irec.bitstream import write_atomically
 from irec.datamodules.batches import FailedImage, NamedImage
 from irec.errors import DataError, IrecError
 from irec.evaluation.journal import Journal
-from irec.evaluation.results import ImageResult, results_table, totals, write_results
+from irec.evaluation.plots import write_rate_distortion
+from irec.evaluation.results import LossyResult, Row, results_table, totals, write_results
 from irec.lightning_modules.compression import CompressedBatch, CompressedImage
 from irec.terminal import say, show_table
 
@@ -22,6 +23,8 @@ SUFFIX = ".irec"
 
 class BitstreamWriter(Callback):
     """Collects the results of all ranks; files are written by the rank that made them.
+
+    Where images are compressed at several qualities, each has a folder of its own.
 
     Attributes:
         n_failed: images of all ranks that could not be compressed, known at the end.
@@ -37,7 +40,7 @@ class BitstreamWriter(Callback):
         self.output_dir = Path(output_dir)
         self.quiet = quiet
         self.n_failed = 0
-        self._results: list[ImageResult] = []
+        self._results: list[Row] = []
         self._failures: list[FailedImage] = []
         self._settings: dict[str, Any] = {}
 
@@ -48,6 +51,7 @@ class BitstreamWriter(Callback):
         with self._one_line_errors():
             self.output_dir.mkdir(parents=True, exist_ok=True)
             self._journal = Journal(self.output_dir, self._settings, trainer.global_rank)
+        self._qualities: Sequence[float | None] = pl_module.qualities  # type: ignore[assignment]
         pl_module.find_done = self._find_done  # type: ignore[assignment]
 
     def on_predict_batch_end(
@@ -73,13 +77,14 @@ class BitstreamWriter(Callback):
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the rows of all ranks together; rank 0 writes and prints them."""
-        results = sorted(gather(self._results), key=lambda row: row.name)
+        results = sorted(gather(self._results), key=lambda row: row.identity)
         failed = {failure.name: failure.reason for failure in sorted(gather(self._failures))}
         self.n_failed = len(failed)
         if not (trainer.is_global_zero and results):
             return
         with self._one_line_errors():
             write_results(self.output_dir, results, self._settings, failed)
+            write_rate_distortion(self.output_dir, results)
             if not failed:
                 self._journal.close()
         if not self.quiet:
@@ -87,7 +92,7 @@ class BitstreamWriter(Callback):
             say(f"{len(results)} files, results.csv and results.json: {self.output_dir}")
 
     def _write(self, image: CompressedImage) -> None:
-        path = self._path_of(image.result.name)
+        path = self._path_of(*image.result.identity)
         with self._one_line_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, image.data, overwrite=True)
@@ -97,19 +102,23 @@ class BitstreamWriter(Callback):
         """What an earlier run made of a batch, if every image of it was done."""
         done = []
         for name, pixels in images:
-            path = self._path_of(name)
-            data = path.read_bytes() if path.is_file() else b""
-            result = self._journal.find(name, pixels, data)
-            if result is None:
-                return None
-            done.append(CompressedImage(data, result, pixels, is_kept=True))
+            for quality in self._qualities:
+                path = self._path_of(name, quality)
+                data = path.read_bytes() if path.is_file() else b""
+                result = self._journal.find(name, pixels, data, quality)
+                if result is None:
+                    return None
+                done.append(CompressedImage(data, result, pixels, is_kept=True))
         return done
 
-    def _path_of(self, name: str) -> Path:
+    def _path_of(self, name: str, quality: float | None) -> Path:
         relative = Path(name)
         if relative.is_absolute() or ".." in relative.parts:
             raise DataError(f"image name {name!r} points outside {self.output_dir}")
-        return (self.output_dir / relative).with_suffix(SUFFIX)
+        folder = self.output_dir
+        if quality is not None:
+            folder /= f"quality_{quality:g}"
+        return (folder / relative).with_suffix(SUFFIX)
 
     @contextlib.contextmanager
     def _one_line_errors(self) -> Iterator[None]:
@@ -120,11 +129,17 @@ class BitstreamWriter(Callback):
 
 
 def _line(image: CompressedImage) -> str:
-    row, rates = image.result, totals([image.result])
+    row, summed = image.result, totals([image.result])
     how = "kept" if image.is_kept else f"{row.encode_s:.1f} s"
+    if isinstance(row, LossyResult):
+        quality = "" if row.quality is None else f" at quality {row.quality:g}"
+        return (
+            f"{row.name}{quality}: {row.file_bits // 8:,} bytes, {row.file_bpp:.3f} bpp, "
+            f"{row.psnr_db:.2f} dB, {how}"
+        )
     return (
-        f"{row.name}: {row.file_bits // 8:,} bytes, {rates['file_bpd']:.3f} bpd, "
-        f"{rates['overhead']:+.1%} over ideal, {how}"
+        f"{row.name}: {row.file_bits // 8:,} bytes, {summed['file_bpd']:.3f} bpd, "
+        f"{summed['overhead']:+.1%} over ideal, {how}"
     )
 
 

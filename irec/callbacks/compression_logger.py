@@ -11,8 +11,8 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
 from irec.callbacks.bitstream_writer import gather
-from irec.codec import LosslessCodec
-from irec.evaluation.results import ImageResult, totals
+from irec.codec import LosslessCodec, LossyCodec
+from irec.evaluation.results import LossyResult, Row, totals
 from irec.lightning_modules.compression import CompressedBatch
 
 _THUMBNAIL_SIDE = 128
@@ -28,7 +28,7 @@ class CompressionLogger(Callback):
             n_thumbnails: at most so many of each process; they are decoded from their files.
         """
         self.n_thumbnails = n_thumbnails
-        self._rows: list[ImageResult] = []
+        self._rows: list[Row] = []
         self._thumbnails: list[tuple[str, UInt8[np.ndarray, "h w c"]]] = []
 
     def on_predict_batch_end(
@@ -41,15 +41,17 @@ class CompressionLogger(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the batch's rows, and thumbnails of the first images."""
-        codec: LosslessCodec = pl_module.codec  # type: ignore[assignment]
+        codec: LosslessCodec | LossyCodec = pl_module.codec  # type: ignore[assignment]
         for image in outputs.images:
             self._rows.append(image.result)
             if len(self._thumbnails) < self.n_thumbnails:
-                self._thumbnails.append((image.result.name, _thumbnail(codec.decode(image.data))))
+                self._thumbnails.append(
+                    (_caption(image.result), _thumbnail(codec.decode(image.data)))
+                )
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log."""
-        rows = sorted(gather(self._rows), key=lambda row: row.name)
+        rows = sorted(gather(self._rows), key=lambda row: row.identity)
         thumbnails = dict(gather(self._thumbnails))
         if not (rows and trainer.is_global_zero):
             return
@@ -65,23 +67,28 @@ class CompressionLogger(Callback):
             logger.save()
 
 
-def _as_wandb(
-    rows: list[ImageResult], thumbnails: dict[str, UInt8[np.ndarray, "h w c"]]
-) -> dict[str, Any]:
+def _as_wandb(rows: list[Row], thumbnails: dict[str, UInt8[np.ndarray, "h w c"]]) -> dict[str, Any]:
     derived = [totals([row]) for row in rows]
-    rates = ("file_bpd", "ideal_bpd", "overhead", "coder_loss", "png_bpd", "webp_bpd")
-    columns = [field.name for field in fields(ImageResult)] + list(rates)
+    rates: tuple[str, ...] = ("file_bpp", "ideal_bpp", "overhead")
+    if not isinstance(rows[0], LossyResult):
+        rates = ("file_bpd", "ideal_bpd", "overhead", "coder_loss", "png_bpd", "webp_bpd")
+    columns = [field.name for field in fields(rows[0])] + list(rates)
     table = wandb.Table(columns=[*columns, "decoded"])
     for row, rate in zip(rows, derived, strict=True):
-        shown = thumbnails.get(row.name)
-        picture = None if shown is None else wandb.Image(shown, caption=row.name)
+        shown = thumbnails.get(_caption(row))
+        picture = None if shown is None else wandb.Image(shown, caption=_caption(row))
         table.add_data(*asdict(row).values(), *(rate[name] for name in rates), picture)
     return {
         "images": table,
         "histograms/overhead": wandb.Histogram([rate["overhead"] for rate in derived]),
-        "histograms/file_bpd": wandb.Histogram([rate["file_bpd"] for rate in derived]),
+        f"histograms/{rates[0]}": wandb.Histogram([rate[rates[0]] for rate in derived]),
         "decoded": [wandb.Image(shown, caption=name) for name, shown in thumbnails.items()],
     }
+
+
+def _caption(row: Row) -> str:
+    name, quality = row.identity
+    return name if quality is None else f"{name} at quality {quality:g}"
 
 
 def _thumbnail(pixels: UInt8[np.ndarray, "_h _w _c"]) -> UInt8[np.ndarray, "h w c"]:

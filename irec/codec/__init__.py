@@ -1,6 +1,6 @@
 """Image -> bytes -> image; the only place where models, coding and bitstream meet."""
 
-from irec.codec.api import codec_for, compress, decompress
+from irec.codec.api import codec_for, compress, decompress, encoder
 from irec.codec.base import DEFAULT_EFFORT
 from irec.codec.description import FileDescription, describe
 from irec.codec.encoded import EncodedImage, IdealBits
@@ -21,4 +21,5 @@ __all__ = [
     "compress",
     "decompress",
     "describe",
+    "encoder",
 ]

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from irec.bitstream import Header, TileCode
 from irec.bitstream.header import FORMAT_VERSION
 from irec.codec.api import codec_for
+from irec.codec.lossy import LossyCodec
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class FileDescription:
         format_version: of the file.
         header: image size, colour, model fingerprint, seed.
         checkpoint: name of the model that decodes the file.
+        trade_off: the lambda that a lossy file was made for.
         tiles: grid offset, steps and rho of each latent tensor, indices.
         sections: bits of each part of the file; they sum to 8 x its length.
     """
@@ -22,6 +24,7 @@ class FileDescription:
     format_version: int
     header: Header
     checkpoint: str
+    trade_off: float | None
     tiles: list[TileCode]
     sections: dict[str, int]
 
@@ -42,6 +45,7 @@ def describe(data: bytes, checkpoint: str | None = None) -> FileDescription:
         format_version=FORMAT_VERSION,
         header=stream.header,
         checkpoint=codec.checkpoint.name,
+        trade_off=codec.trade_off_of(stream.header) if isinstance(codec, LossyCodec) else None,
         tiles=stream.tiles,
         sections=asdict(codec.sizes(data)),
     )

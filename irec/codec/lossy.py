@@ -118,10 +118,11 @@ class LossyCodec(Codec):
 
     def trade_off(self, quality: float | None) -> float:
         """The lambda of 255^2 lambda MSE + bits per pixel that a quality stands for."""
-        position = float(self._position(self._rate_of(quality)))
-        left = min(int(position), max(0, len(self.lambdas) - 2))
-        right = min(left + 1, len(self.lambdas) - 1)
-        return self.lambdas[left] * (self.lambdas[right] / self.lambdas[left]) ** (position - left)
+        return self._lambda_of(self._rate_of(quality))
+
+    def trade_off_of(self, header: Header) -> float:
+        """The lambda that a file was made for."""
+        return self._lambda_of(header.rate)
 
     @torch.inference_mode()
     def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> LossyImage:
@@ -294,6 +295,12 @@ class LossyCodec(Codec):
         if not 0.0 <= quality <= 100.0:
             raise InvalidParameterError(f"quality goes from 0 to 100, not {quality:g}")
         return round(quality * MAX_RATE / 100.0)
+
+    def _lambda_of(self, rate: int) -> float:
+        position = rate * (len(self.lambdas) - 1) / MAX_RATE
+        left = min(int(position), max(0, len(self.lambdas) - 2))
+        right = min(left + 1, len(self.lambdas) - 1)
+        return self.lambdas[left] * (self.lambdas[right] / self.lambdas[left]) ** (position - left)
 
     def _position(self, rate: int) -> Float[Tensor, "1"]:
         """A file's rate as a position among the model's anchors."""

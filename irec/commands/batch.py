@@ -33,12 +33,14 @@ class Done:
     Attributes:
         bytes_in: size of the source file.
         bytes_out: size of the file made.
-        n_dims: height x width x channels of the image.
+        n_pixels: height x width of the image.
+        n_channels: of the image, alpha included.
     """
 
     bytes_in: int
     bytes_out: int
-    n_dims: int
+    n_pixels: int
+    n_channels: int
 
 
 @dataclass

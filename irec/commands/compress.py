@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irec.commands.batch import Done, Work, one_line_errors, prepare_target, run_jobs
-from irec.commands.jobs import Job, Naming, plan_jobs
+from irec.commands.jobs import Job, Naming, UsageError, plan_jobs
 from irec.commands.options import (
     DeviceOption,
     ForceOption,
@@ -17,8 +17,10 @@ from irec.commands.options import (
 )
 from irec.images import IMAGE_SUFFIXES, read_image
 
+if TYPE_CHECKING:
+    import numpy as np
+
 DEFAULT_EFFORT = 5
-DEFAULT_CHECKPOINT = "rvae-small"
 NAMING = Naming(IMAGE_SUFFIXES, ".irec", {".irec"})
 
 
@@ -38,10 +40,33 @@ def compress(
             "about twice the time. Decoding always takes the same time.",
         ),
     ] = DEFAULT_EFFORT,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="Let colours change, for files many times smaller.")
+    ] = False,
+    quality: Annotated[
+        float | None,
+        typer.Option(
+            metavar="Q",
+            min=0,
+            max=100,
+            help="With --lossy: 0 (smallest) to 100 (best), in halves. Default: 50.",
+        ),
+    ] = None,
+    target_bpp: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="With --lossy: the best quality at which a file has at most R bits per pixel.",
+        ),
+    ] = None,
     checkpoint: Annotated[
-        str,
-        typer.Option(metavar="NAME|PATH", help="Checkpoint that comes with irec, or its folder."),
-    ] = DEFAULT_CHECKPOINT,
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Checkpoint that comes with irec, or its folder. Default: rvae-small, with "
+            "--lossy two-level-vae-small.",
+        ),
+    ] = None,
     force: ForceOption = False,
     verify: Annotated[
         bool,
@@ -52,34 +77,58 @@ def compress(
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
 ) -> None:
-    """Compress images without loss: photo.png becomes photo.irec.
+    """Compress images, without loss unless --lossy: photo.png becomes photo.irec.
 
     Takes 8-bit PNG, WebP, BMP, TIFF, JPEG, PPM and PGM: RGB or greyscale, with or without alpha.
-    The pixels come back exactly; metadata such as colour profiles and dates is not kept, but for
-    the orientation of a photograph, to which its pixels are turned.
+    Without --lossy the pixels come back exactly; metadata such as colour profiles and dates is not
+    kept, but for the orientation of a photograph, to which its pixels are turned.
     """
 
     def start() -> Work:
         check_device(device)
         from irec.bitstream import write_atomically
-        from irec.codec import LosslessCodec
-        from irec.models.zoo import load_checkpoint
+        from irec.codec import LossyCodec, encoder
 
-        model = load_checkpoint(checkpoint)
-        codec = LosslessCodec(model, effort=effort, verify=verify, device=device)
+        codec = encoder(lossy, effort, checkpoint, verify, device)
+
+        def compressed(pixels: "np.ndarray") -> bytes:
+            if not isinstance(codec, LossyCodec):
+                return codec.encode([pixels])[0].data
+            if target_bpp is not None:
+                return codec.encode_within(pixels, target_bpp).data
+            return codec.encode(pixels, quality).data
 
         def work(job: Job) -> Done:
             pixels = read_image(job.source)
             prepare_target(job.target, force=force)
-            data = codec.encode([pixels])[0].data
+            data = compressed(pixels)
             write_atomically(job.target, data, overwrite=force)
-            return Done(job.source.stat().st_size, len(data), pixels.size)
+            height, width, n_channels = pixels.shape
+            return Done(job.source.stat().st_size, len(data), height * width, n_channels)
 
         return work
 
     with one_line_errors():
+        _check_options(lossy, quality, target_bpp)
         jobs, problems = plan_jobs(inputs, output, NAMING)
-        run_jobs(jobs, problems, start, _describe, quiet=quiet)
+        run_jobs(jobs, problems, start, _describe_lossy if lossy else _describe, quiet=quiet)
+
+
+def _check_options(lossy: bool, quality: float | None, target_bpp: float | None) -> None:
+    if not lossy and not (quality is None and target_bpp is None):
+        raise UsageError("--quality and --target-bpp need --lossy")
+    if quality is not None and target_bpp is not None:
+        raise UsageError("--quality and --target-bpp exclude each other")
+    if target_bpp is not None and not target_bpp > 0.0:
+        raise UsageError(f"--target-bpp {target_bpp:g}: bits per pixel are more than 0")
+
+
+def _describe_lossy(done: Sequence[Done]) -> str:
+    bytes_in, bytes_out = (sum(d.bytes_in for d in done), sum(d.bytes_out for d in done))
+    text = f"{bytes_in:,} -> {bytes_out:,} bytes"
+    if not done:
+        return text
+    return f"{text}, {8 * bytes_out / sum(d.n_pixels for d in done):.4f} bits per pixel"
 
 
 def _describe(done: Sequence[Done]) -> str:
@@ -87,5 +136,6 @@ def _describe(done: Sequence[Done]) -> str:
     text = f"{bytes_in:,} -> {bytes_out:,} bytes"
     if not done:
         return text
-    share, bpd = bytes_out / max(1, bytes_in), 8 * bytes_out / sum(d.n_dims for d in done)
+    share = bytes_out / max(1, bytes_in)
+    bpd = 8 * bytes_out / sum(d.n_pixels * d.n_channels for d in done)
     return f"{text} ({share:.1%}), {bpd:.3f} bits per dimension"

@@ -35,28 +35,42 @@ def decompress(
     ],
     output: OutputOption = None,
     checkpoint: FileCheckpointOption = None,
+    allow_truncated: Annotated[
+        bool,
+        typer.Option(
+            "--allow-truncated",
+            help="Decode lossy files whose end is missing as far as they go. Damage in what is "
+            "left goes unnoticed then.",
+        ),
+    ] = False,
     force: ForceOption = False,
     device: DeviceOption = "cpu",
     quiet: QuietOption = False,
 ) -> None:
     """Decompress .irec files: photo.irec becomes photo.png.
 
-    The pixels are exactly those that were compressed, or an error says why there are none.
+    The pixels of a lossless file are exactly those that were compressed; of whatever does not
+    decode, an error says why.
     With -o NAME the suffix of NAME chooses the format: .png, .webp (lossless), .ppm or .pgm.
     """
 
     def start() -> Work:
         check_device(device)
         from irec.bitstream import write_atomically
-        from irec.codec import codec_for
+        from irec.codec import LossyCodec, codec_for
 
         def work(job: Job) -> Done:
             data = read_file(job.source)
             prepare_target(job.target, force=force)
-            pixels = codec_for(data, checkpoint=checkpoint, device=device).decode(data)
+            codec = codec_for(data, checkpoint=checkpoint, device=device)
+            if isinstance(codec, LossyCodec):
+                pixels = codec.decode(data, allow_truncated)
+            else:
+                pixels = codec.decode(data)
             image = encode_image(pixels, job.target.suffix)
             write_atomically(job.target, image, overwrite=force)
-            return Done(len(data), len(image), pixels.size)
+            height, width, n_channels = pixels.shape
+            return Done(len(data), len(image), height * width, n_channels)
 
         return work
 

@@ -68,6 +68,7 @@ def _facts(path: Path, checkpoint: str | None) -> dict[str, Any]:
         "format_version": description.format_version,
         **_header_facts(header),
         "checkpoint": description.checkpoint,
+        "lambda": description.trade_off,
         "sections_bits": description.sections,
         "tensors": _tensor_facts(description),
     }
@@ -77,6 +78,7 @@ def _header_facts(header: "Header") -> dict[str, Any]:
     colour = header.colour
     return {
         "mode": "lossy" if header.lossy else "lossless",
+        "quality": header.rate / 2 if header.lossy else None,
         "height": header.height,
         "width": header.width,
         "channels": colour.n_colour_channels + colour.has_alpha,
@@ -106,12 +108,17 @@ def _tensor_facts(description: "FileDescription") -> list[dict[str, Any]]:
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
     """The facts for a reader."""
-    n_dims = facts["height"] * facts["width"] * facts["channels"]
-    bpd = 8 * facts["bytes"] / n_dims
-    yield f"{facts['file']}: {facts['bytes']:,} bytes, {bpd:.3f} bits per dimension"
+    n_pixels = facts["height"] * facts["width"]
+    if facts["mode"] == "lossy":
+        rate = f"{8 * facts['bytes'] / n_pixels:.4f} bits per pixel"
+    else:
+        rate = f"{8 * facts['bytes'] / (n_pixels * facts['channels']):.3f} bits per dimension"
+    yield f"{facts['file']}: {facts['bytes']:,} bytes, {rate}"
     yield f"  image   {facts['width']}x{facts['height']} {facts['colour']}, {facts['mode']}"
     yield f"  format  version {facts['format_version']}"
     yield f"  model   {facts['checkpoint']} (fingerprint {facts['fingerprint']})"
+    if facts["mode"] == "lossy":
+        yield f"  rate    quality {facts['quality']:g}, lambda {facts['lambda']:.4g}"
     yield f"  coder   seed {facts['seed']}, {facts['candidates_per_step']} candidates a step"
     yield ""
     yield f"  {'section':<12} {'bits':>12} {'bytes':>14} {'share':>8}"

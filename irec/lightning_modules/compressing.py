@@ -17,7 +17,6 @@ from irec.lightning_modules.compression import (
     CoderOptions,
     CompressedBatch,
     CompressedImage,
-    compress_each,
 )
 from irec.models.zoo import Checkpoint, load_checkpoint
 
@@ -39,7 +38,7 @@ class CompressingModule(LightningModule):
 
     def __init__(
         self,
-        architecture: Callable[[Any], nn.Module],
+        architecture: type[nn.Module],
         config: Any,
         checkpoint: str | None,
         compile_model: bool,
@@ -48,11 +47,14 @@ class CompressingModule(LightningModule):
         """Build the model, or take it from a checkpoint.
 
         Args:
-            architecture: builds a model from `config`.
+            architecture: of the model.
             config: a dataclass; without effect where a checkpoint is named.
             checkpoint: name or folder of an exported checkpoint.
             compile_model: whether training goes through torch.compile.
             channels_last: whether convolutions work on [n, h, w, c] in memory.
+
+        Raises:
+            CheckpointError: the checkpoint is absent, damaged, or of another architecture.
         """
         super().__init__()
         self.checkpoint: Checkpoint | None = None
@@ -62,6 +64,11 @@ class CompressingModule(LightningModule):
             self.model = architecture(config)
         else:
             self.checkpoint = load_checkpoint(checkpoint)
+            if not isinstance(self.checkpoint.model, architecture):
+                raise CheckpointError(
+                    f"{checkpoint} holds a {type(self.checkpoint.model).__name__}, "
+                    f"{type(self).__name__} needs a {architecture.__name__}"
+                )
             self.model = copy.deepcopy(self.checkpoint.model).requires_grad_(True)
         # A run's checkpoint describes its model by itself, wherever the weights came from.
         self.save_hyperparameters(_plain(self.model.config), ignore=["checkpoint"])
@@ -119,13 +126,22 @@ class CompressingModule(LightningModule):
         model = {"checkpoint": self.shipped.name, "fingerprint": self.shipped.fingerprint.hex()}
         return {"irec": __version__, **model, **asdict(self.coder_options)}
 
+    @property
+    def qualities(self) -> Sequence[float | None]:
+        """What each image is compressed at: None alone where a model knows one quality."""
+        return [None]
+
+    def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
+        """Compress a batch and check that each file decodes as it should."""
+        raise NotImplementedError
+
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> CompressedBatch:
         """Compress a batch of images and check that each file decodes to its image."""
         # All or nothing: another batch could give an image another file.
         done = self.find_done(batch.images)
         if done is not None:
             return CompressedBatch(done, batch.failures)
-        made = compress_each(self.codec, batch.images, self.coder_options.ideal_samples)
+        made = self.compress(batch.images)
         return CompressedBatch(made.images, batch.failures + made.failures)
 
 

@@ -1,17 +1,12 @@
-"""The compression loop's step: a batch of images to files, decode-verified, with all figures."""
+"""What the compression loop takes and gives: the coder's options, files, rows of the table."""
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.codec import EncodedImage, IdealBits, LosslessCodec
-from irec.datamodules.batches import FailedImage, NamedImage
-from irec.errors import IrecError
-from irec.evaluation.classical import png_bits, webp_bits
-from irec.evaluation.results import ImageResult
+from irec.datamodules.batches import FailedImage
+from irec.evaluation.results import Row
 
 
 @dataclass(frozen=True)
@@ -22,12 +17,16 @@ class CoderOptions:
         effort: how hard the encoder searches, 1 (fastest) to 9 (smallest files); each level
             doubles the time. Decoding takes the same time whatever it was.
         seed: of the shared randomness; stands in the file where it is not 0.
-        ideal_samples: posterior samples over which the ideal rate (negative ELBO) is averaged.
+        ideal_samples: posterior samples over which the ideal (the negative ELBO, or rate and
+            distortion of a lossy model) is averaged.
+        qualities: of lossy models of many rates only: each image is compressed at each of these,
+            from 0 to 100. Default: 0, 25, 50, 75 and 100.
     """
 
     effort: int = 5
     seed: int = 0
     ideal_samples: int = 4
+    qualities: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class CompressedImage:
     """
 
     data: bytes
-    result: ImageResult
+    result: Row
     pixels: UInt8[np.ndarray, "h w c"]
     is_kept: bool = False
 
@@ -53,80 +52,3 @@ class CompressedBatch:
 
     images: list[CompressedImage]
     failures: list[FailedImage]
-
-
-def compress_each(
-    codec: LosslessCodec, images: Sequence[NamedImage], ideal_samples: int
-) -> CompressedBatch:
-    """As :func:`compress_batch`, but where that fails each image is tried by itself."""
-    try:
-        return CompressedBatch(compress_batch(codec, images, ideal_samples), [])
-    except (IrecError, MemoryError) as error:
-        if len(images) == 1:
-            reason = str(error) or "out of memory"
-            return CompressedBatch([], [FailedImage(images[0].name, reason)])
-    parts = [compress_each(codec, [image], ideal_samples) for image in images]
-    return CompressedBatch(
-        [image for part in parts for image in part.images],
-        [failure for part in parts for failure in part.failures],
-    )
-
-
-def compress_batch(
-    codec: LosslessCodec, images: Sequence[NamedImage], ideal_samples: int
-) -> list[CompressedImage]:
-    """Compress images together, decode each file by itself, and compare.
-
-    Args:
-        codec: without `verify`: this function verifies, so that it can time both directions.
-        images: a batch.
-        ideal_samples: as for :class:`CoderOptions`.
-
-    Raises:
-        IrecError: a file does not give its image back.
-    """
-    pixels = [image.pixels for image in images]
-    start = time.perf_counter()
-    encoded = codec.encode(pixels)
-    batch_s = time.perf_counter() - start
-    n_values = sum(one.size for one in pixels)
-    ideal = codec.ideal_bits(pixels, ideal_samples)
-    return [
-        CompressedImage(
-            one.data,
-            _result(codec, image, one, bits, batch_s * image.pixels.size / n_values),
-            image.pixels,
-        )
-        for image, one, bits in zip(images, encoded, ideal, strict=True)
-    ]
-
-
-def _result(
-    codec: LosslessCodec,
-    image: NamedImage,
-    encoded: EncodedImage,
-    ideal: IdealBits,
-    encode_s: float,
-) -> ImageResult:
-    start = time.perf_counter()
-    decoded = codec.decode(encoded.data)
-    decode_s = time.perf_counter() - start
-    if not np.array_equal(decoded, image.pixels):
-        raise IrecError(f"{image.name}: its file decodes to other pixels; please report this")
-    height, width, channels = image.pixels.shape
-    return ImageResult(
-        name=image.name,
-        height=height,
-        width=width,
-        channels=channels,
-        file_bits=encoded.file_bits,
-        ideal_bits=ideal.total_bits,
-        kl_bits=ideal.kl_bits,
-        index_bits=encoded.index_bits,
-        side_bits=encoded.side_bits,
-        residual_bits=encoded.residual_bits,
-        encode_s=encode_s,
-        decode_s=decode_s,
-        png_bits=png_bits(image.pixels),
-        webp_bits=webp_bits(image.pixels),
-    )

@@ -11,7 +11,11 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from irec.codec import LosslessCodec
+from irec.datamodules.batches import NamedImage
+from irec.errors import InvalidParameterError
 from irec.lightning_modules.compressing import CompressingModule, run_seed
+from irec.lightning_modules.compression import CompressedBatch
+from irec.lightning_modules.lossless_compression import compress_each
 from irec.metrics.bits import BitsPerDimension
 from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.likelihoods import LikelihoodName, LogisticParameters
@@ -164,7 +168,13 @@ class RVAEModule(CompressingModule):
         return parameters.typical_image().round().byte()
 
     def on_predict_start(self) -> None:
-        """Set the coder up on this rank's device."""
+        """Set the coder up on this rank's device.
+
+        Raises:
+            InvalidParameterError: qualities were asked for.
+        """
+        if self.coder_options.qualities is not None:
+            raise InvalidParameterError("--coder.qualities is for lossy models; this one has none")
         self.codec = LosslessCodec(
             self.shipped,
             effort=self.coder_options.effort,
@@ -172,6 +182,10 @@ class RVAEModule(CompressingModule):
             verify=False,
             device=self.device,
         )
+
+    def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
+        """Compress a batch without loss."""
+        return compress_each(self.codec, images, self.coder_options.ideal_samples)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adamax with the learning rate multiplied by `decay` at each milestone (in steps)."""

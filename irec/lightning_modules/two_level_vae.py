@@ -10,13 +10,18 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+from irec.codec import LossyCodec
+from irec.datamodules.batches import NamedImage
 from irec.lightning_modules.compressing import CompressingModule
+from irec.lightning_modules.compression import CompressedBatch
+from irec.lightning_modules.lossy_compression import compress_at_qualities
 from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 
 Distortion = Literal["mse", "ms_ssim"]
 Schedule = Literal["constant", "cosine"]
 
+_DEFAULT_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
 # What is left of the learning rate at the end of a cosine.
 _LAST_RATE = 0.01
 # Share of the full weight of the bits with which annealing begins.
@@ -169,6 +174,35 @@ class TwoLevelVAEModule(CompressingModule):
         position = torch.linspace(0.0, float(highest), n, device=self.device)
         decoded = self.model.generate(PriorSampler(), None, height, width, position)
         return decoded.round().clamp(0, 255).byte()
+
+    @property
+    def qualities(self) -> Sequence[float | None]:
+        """What each image is compressed at: by default at the paper's lambdas."""
+        if len(self.model.config.lambdas) == 1:
+            return [None]
+        asked = self.coder_options.qualities
+        return _DEFAULT_QUALITIES if asked is None else asked
+
+    def on_predict_start(self) -> None:
+        """Set the coder up on this rank's device.
+
+        Raises:
+            InvalidParameterError: qualities that the model has not got were asked for.
+        """
+        self.codec = LossyCodec(
+            self.shipped,
+            effort=self.coder_options.effort,
+            seed=self.coder_options.seed,
+            verify=False,
+            device=self.device,
+        )
+        for quality in self.coder_options.qualities or []:
+            self.codec.trade_off(quality)
+
+    def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
+        """Compress each image at each quality."""
+        ideal_samples = self.coder_options.ideal_samples
+        return compress_at_qualities(self.codec, images, self.qualities, ideal_samples)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, with warm-up and the schedule that was asked for."""

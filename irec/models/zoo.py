@@ -26,6 +26,7 @@ from irec.models.architectures import (
 from irec.models.weight_norm import weight_norm_layers
 
 DEFAULT_CHECKPOINT = "rvae-small"
+DEFAULT_LOSSY_CHECKPOINT = "two-level-vae-small"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 FINGERPRINT_BYTES = 3

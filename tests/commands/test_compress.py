@@ -9,7 +9,6 @@ from PIL import Image
 from irec.codec import DEFAULT_EFFORT, LosslessCodec
 from irec.commands import compress as compress_module
 from irec.images import read_image
-from irec.models import zoo
 
 
 def files_below(folder):
@@ -232,4 +231,3 @@ def test_effort_is_one_to_nine(run, images, effort):
 def test_defaults_are_those_of_the_library():
     parameters = inspect.signature(compress_module.compress).parameters
     assert parameters["effort"].default == DEFAULT_EFFORT
-    assert parameters["checkpoint"].default == zoo.DEFAULT_CHECKPOINT
