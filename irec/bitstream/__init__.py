@@ -15,7 +15,14 @@ A file is made from likelihood parameters and indices, and gives them back exact
 
 from irec.bitstream.alpha import compress_alpha, decompress_alpha
 from irec.bitstream.atomic import OutputFileError, write_atomically
-from irec.bitstream.container import Bitstream, SectionSizes, pack, section_sizes, unpack
+from irec.bitstream.container import (
+    Bitstream,
+    SectionSizes,
+    pack,
+    section_sizes,
+    shortest_beginning,
+    unpack,
+)
 from irec.bitstream.grid import (
     LogisticParameters,
     QuantisedParameters,
@@ -66,6 +73,7 @@ __all__ = [
     "read_header",
     "safe_grid_offset",
     "section_sizes",
+    "shortest_beginning",
     "unpack",
     "write_atomically",
 ]

@@ -114,6 +114,22 @@ def section_sizes(data: bytes, plan_for: Callable[[Header], TilePlan]) -> Sectio
     return _parse(data, plan_for, False)[1]
 
 
+def shortest_beginning(data: bytes, plan_for: Callable[[Header], TilePlan]) -> int:
+    """How many bytes of a whole lossy file must be there for ``allow_truncated`` to read it.
+
+    Args:
+        data: The whole file.
+        plan_for: As for ``unpack``.
+
+    Raises:
+        BitstreamError: As ``unpack``.
+    """
+    stream, sizes = _parse(data, plan_for, False)
+    front_bits = sizes.header_bits + sizes.checksum_bits
+    needed_bits = max(sizes.alpha_bits + sizes.side_info_bits, 8 * _min_lossy_bytes(stream.header))
+    return -(-(front_bits + needed_bits) // 8)
+
+
 def _check_stream(stream: Bitstream, plan: TilePlan) -> None:
     header = stream.header
     if len(stream.tiles) != len(plan.tile_pixels):

@@ -23,6 +23,7 @@ from irec.bitstream import (
     compress_alpha,
     decompress_alpha,
     pack,
+    shortest_beginning,
 )
 from irec.codec.bands import analyse, render
 from irec.codec.base import DEFAULT_EFFORT, Codec
@@ -195,6 +196,10 @@ class LossyCodec(Codec):
         source = DecodingSource([[code] for code in codes], header.seed, self.coder, True)
         colour = self._generate(source, None, tile, header.rate)
         return join_planes(Planes(header.colour, _cut(colour, tile, header.colour), alpha))
+
+    def shortest_beginning(self, data: bytes) -> int:
+        """How many bytes of a whole file :meth:`decode` needs with `allow_truncated`."""
+        return shortest_beginning(data, self._plan)
 
     @torch.inference_mode()
     def ideal(

@@ -15,6 +15,7 @@ from irec.commands.evaluate import evaluate
 from irec.commands.export import export
 from irec.commands.inspect import inspect
 from irec.commands.plot import plot
+from irec.commands.progressive import progressive
 from irec.errors import IrecError
 from irec.terminal import say
 
@@ -81,12 +82,15 @@ def _list_in_help(name: str, summary: str) -> None:
 _FILES, _RESEARCH = "Files", "Models and measurements"
 for _command in (compress, decompress, inspect):
     app.command(rich_help_panel=_FILES)(_command)
-for _research in (export, evaluate, plot):
+for _research in (export, evaluate, plot, progressive):
     app.command(rich_help_panel=_RESEARCH)(_research)
 for _name, (_summary, _) in _OTHER_PARSERS.items():
     _list_in_help(_name, _summary)
 
-COMMANDS = ["compress", "decompress", "inspect", "export", "evaluate", "plot", *_OTHER_PARSERS]
+COMMANDS = [
+    *("compress", "decompress", "inspect", "export", "evaluate", "plot", "progressive"),
+    *_OTHER_PARSERS,
+]
 
 
 def main(arguments: list[str]) -> None:

@@ -16,6 +16,7 @@ from irec.bitstream import (
     TilePlan,
     pack,
     section_sizes,
+    shortest_beginning,
     unpack,
 )
 from irec.errors import (
@@ -207,9 +208,10 @@ def test_any_beginning_of_a_lossy_payload_gives_the_indices_in_it(case, data):
     whole = pack(stream, plan)
     sizes = section_sizes(whole, lambda header: plan)
     front_bits = sizes.header_bits + sizes.checksum_bits + sizes.alpha_bits + sizes.side_info_bits
-    length = data.draw(st.integers(-(-front_bits // 8), len(whole)))
-    if length == front_bits // 8 == len(stream.header.to_bytes()) + 4:
-        return
+    shortest = shortest_beginning(whole, lambda header: plan)
+    with pytest.raises(BitstreamError):
+        unpack(whole[: shortest - 1], lambda header: plan, allow_truncated=True)
+    length = data.draw(st.integers(shortest, len(whole)))
     part = unpack(whole[:length], lambda header: plan, allow_truncated=True)
     expected = [tensor for tile in stream.tiles for tensor in tile.tensors]
     found = [tensor for tile in part.tiles for tensor in tile.tensors]

@@ -1,0 +1,88 @@
+"""``irec progressive``: how good the beginning of a lossy file is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from irec.commands.batch import one_line_errors, prepare_target, read_file
+from irec.commands.jobs import UsageError
+from irec.commands.options import DeviceOption, FileCheckpointOption, ForceOption, check_device
+from irec.errors import IrecError
+from irec.images import read_image
+from irec.terminal import say, show_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.table import Table
+
+    from irec.codec import LossyCodec
+
+Points = list[tuple[int, float]]
+
+
+def progressive(
+    file: Annotated[Path, typer.Argument(metavar="FILE.irec", help="A lossy file.")],
+    original: Annotated[Path, typer.Argument(metavar="IMAGE", help="What it was made from.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Plot to write: .png, .svg or .pdf. The figures go into a .csv file beside it.",
+        ),
+    ],
+    points: Annotated[int, typer.Option(min=2, help="Beginnings of the file to decode.")] = 20,
+    checkpoint: FileCheckpointOption = None,
+    force: ForceOption = False,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Decode ever longer beginnings of a lossy file, and plot their PSNR over their bytes."""
+    with one_line_errors():
+        for target in (output, output.with_suffix(".csv")):
+            prepare_target(target, force=force)
+        check_device(device)
+        data, pixels = read_file(file), read_image(original)
+        from irec.codec import LossyCodec, codec_for
+        from irec.evaluation.plots import plot_progressive
+
+        codec = codec_for(data, checkpoint=checkpoint, device=device)
+        if not isinstance(codec, LossyCodec):
+            raise UsageError(f"{file}: a lossless file, which is of no use without its end")
+        found = _measure(codec, data, pixels, points, original)
+        try:
+            plot_progressive(output, found, len(data), f"{original.name}, {len(data):,} bytes")
+        except OSError as error:
+            raise IrecError(f"cannot write {output}: {error.strerror}") from error
+    show_table(_table(found, len(data)))
+    say(f"{len(found)} points -> {output} and {output.with_suffix('.csv').name}")
+
+
+def _measure(
+    codec: "LossyCodec", data: bytes, pixels: "np.ndarray", n_points: int, original: Path
+) -> Points:
+    """(Bytes, PSNR in dB) of beginnings from the shortest that decodes to the whole file."""
+    from irec.metrics.quality import psnr_db
+
+    front = codec.shortest_beginning(data)
+    found: Points = []
+    for index in range(n_points):
+        length = front + (len(data) - front) * index // (n_points - 1)
+        decoded = codec.decode(data[:length], allow_truncated=True)
+        if decoded.shape != pixels.shape:
+            raise UsageError(f"{original}: {pixels.shape}, but the file holds {decoded.shape}")
+        found.append((length, psnr_db(pixels, decoded)))
+    return found
+
+
+def _table(points: Sequence[tuple[int, float]], n_bytes: int) -> "Table":
+    from rich.table import Table
+
+    table = Table("bytes", "share", "PSNR dB")
+    for column in table.columns:
+        column.justify = "right"
+    for length, psnr in points:
+        table.add_row(f"{length:,}", f"{length / n_bytes:.0%}", f"{psnr:.2f}")
+    return table
