@@ -16,7 +16,8 @@ blocks (:mod:`~irec.coding.layout`). A block's u is a sum of K auxiliary variabl
 chooses one of M candidates for the next of them, at log2 M bits. Candidates are rows of a codebook
 with signs flipped by the path so far (:mod:`~irec.coding.shared_randomness`): a tree code. The
 encoder keeps many hypotheses and carries them from block to block (:mod:`~irec.coding.search`); how
-many is its own business.
+many is its own business. Where :attr:`CoderSettings.order` is "step", the start of a code decodes
+to a coarser sample: ``decode(start, prior, seed=0, coder=coder, allow_prefix=True)``.
 
 **What is guaranteed.** Indices depend on no rounding: any device, number of threads or version of
 torch decodes the same u, up to the last bits of float64. Nothing reads or writes a global random

@@ -28,12 +28,14 @@ from irec.errors import InvalidParameterError
 # Where searched posteriors are clipped, so that float32 holds every product. The sample then aims
 # at a posterior a little wider, which costs less than a nat where it could matter at all.
 _MIN_SCALE, _MAX_SCALE, _MAX_MEAN = 1e-7, 1e6, 1e6
-# Elements of the largest tensors of one search: on a CPU they should stay in its cache.
+# Elements of the largest tensors of one search: on a CPU they should stay in its cache. Measured in
+# step order, 256 beams, 2 MB of cache: 2^16, 2^17, 2^18, 2^19, 2^20 take 79, 55, 42, 37, 39 us per
+# nat; but the larger, the fewer searches are there for several cores.
 _CHUNK_ON_CPU, _CHUNK_ON_ACCELERATOR = 1 << 18, 1 << 25
 # Limits of memory: beams * dimensions of one block, the same of all blocks that a search comes back
 # to, and columns of the codebook.
 _MAX_SEARCHED, _MAX_KEPT, _MAX_COLUMNS = 1 << 24, 1 << 28, 1 << 17
-# Steps for a KL of one step. Measured: total excess is flat between 1.0 and 1.12.
+# Steps for a KL of one step. Measured: total excess is flat between 1.0 and 1.12, in both orders.
 _STEPS_PER_KL = 1.06
 # Blocks of which more than this is searched are searched as they are: choosing columns costs more.
 _DENSE_FRACTION = 0.6

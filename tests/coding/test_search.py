@@ -73,6 +73,15 @@ def test_tensors_of_other_lengths_are_searched_together(pairs):
         assert float(log_ratio_nats(z, *own)) > 0.7 * kl
 
 
+def test_little_memory_costs_efficiency_only(pairs, monkeypatch):
+    monkeypatch.setattr("irec.coding.encoder._MAX_KEPT", 1 << 12)
+    posterior, prior = pairs([100.0] * 2, 400)
+    coder, search = CoderSettings(order="step"), SearchSettings(n_beams=32)
+    codes = encode_batch(posterior, prior, 0, coder=coder, search=search)
+    z = decode_batch(codes, prior, 0, coder=coder)
+    assert 0.0 < float(log_ratio_nats(z, posterior, prior)) < 170.0
+
+
 def normals_row(normals, i):
     return torch.distributions.Normal(normals.loc[i], normals.scale[i], validate_args=False)
 
