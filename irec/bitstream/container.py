@@ -161,7 +161,8 @@ def _parse(
     alpha, alpha_end = _parse_alpha(data, header, header_end)
     reader = BitReader(data[alpha_end:])
     if header.lossy and not allow_truncated:
-        _check_checksum(data, header, header_end)
+        hint = "; if only its end is missing, --allow-truncated decodes the rest"
+        _check_checksum(data, header, header_end, hint)
     may_lack = allow_truncated and header.lossy
     tiles, side_info_bits = read_tiles(reader, header, plan_for(header), may_lack)
     bits_end = reader.position
@@ -199,10 +200,10 @@ def _check_length(data: bytes, header: Header, header_end: int) -> None:
         )
 
 
-def _check_checksum(data: bytes, header: Header, header_end: int) -> None:
+def _check_checksum(data: bytes, header: Header, header_end: int, hint: str = "") -> None:
     front = data[: header_end - CHECKSUM_BYTES]
     if zlib.crc32(data[header_end:], zlib.crc32(front)) != header.checksum:
-        raise CorruptFileError("the file does not match its checksum")
+        raise CorruptFileError(f"the file does not match its checksum{hint}")
 
 
 def _check_end(data: bytes, header: Header, header_end: int, rest: bytes) -> None:

@@ -33,6 +33,7 @@ MAGIC = b"iR"
 FORMAT_VERSION = 1
 DEFAULT_SEED = 0
 DEFAULT_LOG2_CANDIDATES = 6
+DEFAULT_LOSSY_LOG2_CANDIDATES = 8
 MAX_LOG2_CANDIDATES = 24
 MAX_RATE = 200
 MAX_SIDE = 1 << 16
@@ -116,7 +117,8 @@ class Header:
     @property
     def has_default_settings(self) -> bool:
         """Whether seed and number of candidates are the defaults, and so are not stored."""
-        return (self.seed, self.log2_candidates) == (DEFAULT_SEED, DEFAULT_LOG2_CANDIDATES)
+        settings = (self.seed, self.log2_candidates)
+        return settings == (DEFAULT_SEED, _default_log2_candidates(self.lossy))
 
     def to_bytes(self) -> bytes:
         """The header without its checksum, which ``pack`` appends."""
@@ -162,7 +164,7 @@ def parse_header(data: bytes) -> tuple[Header, int]:
     if is_lossy:
         field, position = _take(data, position, 1)
         rate = field[0]
-    seed, log2_candidates = DEFAULT_SEED, DEFAULT_LOG2_CANDIDATES
+    seed, log2_candidates = DEFAULT_SEED, _default_log2_candidates(is_lossy)
     has_settings = bool(kind[0] & 1)
     if has_settings:
         seed, position = read_varint(data, position)
@@ -186,6 +188,10 @@ def parse_header(data: bytes) -> tuple[Header, int]:
     if has_settings and header.has_default_settings:
         raise CorruptFileError("the header is damaged: it stores default settings")
     return header, position
+
+
+def _default_log2_candidates(is_lossy: bool) -> int:
+    return DEFAULT_LOSSY_LOG2_CANDIDATES if is_lossy else DEFAULT_LOG2_CANDIDATES
 
 
 def pixel_checksum(pixels: UInt8[np.ndarray, "c h w"]) -> int:

@@ -5,7 +5,7 @@ from irec.codec.base import DEFAULT_EFFORT
 from irec.codec.description import FileDescription, describe
 from irec.codec.encoded import EncodedImage, IdealBits
 from irec.codec.lossless import LosslessCodec
-from irec.codec.lossy import DEFAULT_QUALITY, IdealImage, LossyCodec, LossyImage
+from irec.codec.lossy import DEFAULT_QUALITY, IdealImage, LossyCodec, LossyImage, nearest_quality
 
 __all__ = [
     "DEFAULT_EFFORT",
@@ -22,4 +22,5 @@ __all__ = [
     "decompress",
     "describe",
     "encoder",
+    "nearest_quality",
 ]

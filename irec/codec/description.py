@@ -16,6 +16,7 @@ class FileDescription:
         format_version: of the file.
         header: image size, colour, model fingerprint, seed.
         checkpoint: name of the model that decodes the file.
+        quality: 0 to 100 of a lossy file; None where its model has one rate.
         trade_off: the lambda that a lossy file was made for.
         tiles: grid offset, steps and rho of each latent tensor, indices.
         sections: bits of each part of the file; they sum to 8 x its length.
@@ -24,6 +25,7 @@ class FileDescription:
     format_version: int
     header: Header
     checkpoint: str
+    quality: float | None
     trade_off: float | None
     tiles: list[TileCode]
     sections: dict[str, int]
@@ -41,11 +43,13 @@ def describe(data: bytes, checkpoint: str | None = None) -> FileDescription:
     """
     codec = codec_for(data, checkpoint=checkpoint)
     stream = codec.unpack(data)
+    lossy = codec if isinstance(codec, LossyCodec) else None
     return FileDescription(
         format_version=FORMAT_VERSION,
         header=stream.header,
         checkpoint=codec.checkpoint.name,
-        trade_off=codec.trade_off_of(stream.header) if isinstance(codec, LossyCodec) else None,
+        quality=lossy.quality_of(stream.header) if lossy else None,
+        trade_off=lossy.trade_off_of(stream.header) if lossy else None,
         tiles=stream.tiles,
         sections=asdict(codec.sizes(data)),
     )

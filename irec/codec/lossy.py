@@ -45,6 +45,10 @@ from irec.models.two_level_vae import TwoLevelEvidence, TwoLevelVAE
 from irec.models.zoo import Checkpoint
 
 DEFAULT_QUALITY = 50.0
+# Steps in order let the beginning of a file decode. Measured on kodim07, latents of 130,000 nats,
+# loss (sent - log-ratio) / KL: M = 64 and K = 8 lose 8.6 % with 256 beams in 31 us a nat, M = 256
+# and K = 4 7.7 % with 128 in 21 us; M = 1024 takes twice as long for 0.3 % less.
+LOSSY_CODER = CoderSettings(candidates_per_step=256, steps_per_block=4, order="step")
 # A file that claims more has not been made from an image; this bounds what a decoder allocates.
 _MAX_BITS_PER_PIXEL = 32
 # What the coder usually sends for a bit of KL; a first guess only.
@@ -104,7 +108,7 @@ class LossyCodec(Codec):
             InvalidParameterError: `effort` is out of range.
             CheckpointError: the checkpoint is of a lossless model.
         """
-        super().__init__(checkpoint, CoderSettings(order="step"), effort, seed, verify, device)
+        super().__init__(checkpoint, LOSSY_CODER, effort, seed, verify, device)
         if not isinstance(checkpoint.model, TwoLevelVAE):
             raise CheckpointError(
                 f"{checkpoint.name} is a lossless model; lossy compression needs a two-level VAE"
@@ -124,6 +128,10 @@ class LossyCodec(Codec):
     def trade_off_of(self, header: Header) -> float:
         """The lambda that a file was made for."""
         return self._lambda_of(header.rate)
+
+    def quality_of(self, header: Header) -> float | None:
+        """The quality that a file was made for; None where the model has one rate."""
+        return 100.0 * header.rate / MAX_RATE if self.has_quality else None
 
     @torch.inference_mode()
     def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> LossyImage:
@@ -149,6 +157,8 @@ class LossyCodec(Codec):
             UnsupportedImageError: the image is of another kind.
             InvalidParameterError: the model has one rate, or no file is that small.
         """
+        if not max_bpp > 0.0:
+            raise InvalidParameterError(f"bits per pixel are more than 0, not {max_bpp:g}")
         if not self.has_quality:
             raise InvalidParameterError(f"{self.checkpoint.name} is a model of one rate: no target")
         planes = split_planes(image)
@@ -239,8 +249,8 @@ class LossyCodec(Codec):
         codes = TileCode(to_file([codes[0] for codes in source.codes]))
         alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
         data = pack(Bitstream(header, [codes], alpha=alpha), self._tile_plan(header))
-        quality = 100.0 * rate / MAX_RATE if self.has_quality else None
-        encoded = LossyImage(data, self.sizes(data), _like(planes, colour, tile), quality)
+        pixels = _like(planes, colour, tile)
+        encoded = LossyImage(data, self.sizes(data), pixels, self.quality_of(header))
         if self.verify:
             self._verify(encoded)
         return encoded
@@ -295,11 +305,7 @@ class LossyCodec(Codec):
                     f"{self.checkpoint.name} is a model of one rate: it takes no quality"
                 )
             return 0
-        if quality is None:
-            quality = DEFAULT_QUALITY
-        if not 0.0 <= quality <= 100.0:
-            raise InvalidParameterError(f"quality goes from 0 to 100, not {quality:g}")
-        return round(quality * MAX_RATE / 100.0)
+        return _nearest_rate(DEFAULT_QUALITY if quality is None else quality)
 
     def _lambda_of(self, rate: int) -> float:
         position = rate * (len(self.lambdas) - 1) / MAX_RATE
@@ -338,6 +344,22 @@ class LossyCodec(Codec):
             ) from error
         if not is_same:
             raise IrecError("the new file decodes to another image; please report this")
+
+
+def nearest_quality(quality: float) -> float:
+    """The quality that files have which are made at `quality`: the nearest half.
+
+    Raises:
+        InvalidParameterError: it does not lie between 0 and 100.
+    """
+    return 100.0 * _nearest_rate(quality) / MAX_RATE
+
+
+def _nearest_rate(quality: float) -> int:
+    """A quality as files have it."""
+    if not 0.0 <= quality <= 100.0:
+        raise InvalidParameterError(f"quality goes from 0 to 100, not {quality:g}")
+    return round(quality * MAX_RATE / 100.0)
 
 
 def _like(

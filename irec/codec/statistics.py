@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from irec.codec.latent_sources import EncodingSource
+from irec.codec.lossy import LOSSY_CODER
 from irec.coding import CoderSettings, SearchSettings
 from irec.errors import DataError
 from irec.models.architectures import Model
@@ -61,7 +62,7 @@ def _rvae_sources(model: RVAE, patches: Tensor) -> list[EncodingSource]:
 
 
 def _two_level_source(model: TwoLevelVAE, patches: Tensor, anchor: int) -> EncodingSource:
-    source = EncodingSource(0, CoderSettings(), _SEARCH)
+    source = EncodingSource(0, LOSSY_CODER, _SEARCH)
     position = torch.full((len(patches),), float(anchor))
     height, width = patches.shape[2:]
     model.latents(source, model.infer(patches, position), height, width, position)
