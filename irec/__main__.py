@@ -5,8 +5,12 @@ import sys
 
 def main() -> None:
     """Run the command that the command line names."""
-    from irec.commands.app import main as run
-
+    try:
+        from irec.commands.app import main as run
+    except KeyboardInterrupt:
+        # From here on the commands see to it themselves.
+        print("irec: interrupted", file=sys.stderr)
+        sys.exit(130)
     run(sys.argv[1:])
 
 

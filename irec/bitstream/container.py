@@ -161,7 +161,7 @@ def _parse(
     alpha, alpha_end = _parse_alpha(data, header, header_end)
     reader = BitReader(data[alpha_end:])
     if header.lossy and not allow_truncated:
-        hint = "; if only its end is missing, --allow-truncated decodes the rest"
+        hint = "; if it only ends too early, decompress --allow-truncated shows what is there"
         _check_checksum(data, header, header_end, hint)
     may_lack = allow_truncated and header.lossy
     tiles, side_info_bits = read_tiles(reader, header, plan_for(header), may_lack)

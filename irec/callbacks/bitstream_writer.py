@@ -48,10 +48,10 @@ class BitstreamWriter(Callback):
         """Create the folder before any work is done, and see what an earlier run left in it."""
         self._results, self._failures = [], []
         self._settings = pl_module.compression_settings  # type: ignore[assignment]
+        self._qualities: Sequence[float | None] = pl_module.qualities  # type: ignore[assignment]
         with self._one_line_errors():
             self.output_dir.mkdir(parents=True, exist_ok=True)
             self._journal = Journal(self.output_dir, self._settings, trainer.global_rank)
-        self._qualities: Sequence[float | None] = pl_module.qualities  # type: ignore[assignment]
         pl_module.find_done = self._find_done  # type: ignore[assignment]
 
     def on_predict_batch_end(

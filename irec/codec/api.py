@@ -42,8 +42,8 @@ def compress(
         image: 8-bit image: an array [h, w] or [h, w, c], a tensor [h, w] or [c, h, w], or a Pillow
             image; grey, grey with alpha, RGB or RGBA.
         lossy: whether colours may change; alpha never does.
-        quality: lossy only: 0 (smallest) to 100 (best), in halves; 50 where neither it nor
-            `target_bpp` is given.
+        quality: lossy only: 0 (smallest files) to 100 (best images), in steps of 0.5; 50
+            where neither it nor `target_bpp` is given.
         target_bpp: lossy only: the best quality whose file has at most so many bits per pixel.
         effort: how hard to search, 1 (fastest) to 9 (smallest); each level doubles the time.
         checkpoint: name of an installed checkpoint, or path of a checkpoint folder; by default

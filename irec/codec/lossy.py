@@ -140,8 +140,8 @@ class LossyCodec(Codec):
         Args:
             image: uint8 [h, w, c] with c = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA); alpha is
                 kept without loss.
-            quality: 0 (smallest) to 100 (best), in halves; 50 where it is None. A model of one rate
-                takes None only.
+            quality: 0 (smallest files) to 100 (best images), in steps of 0.5; 50 where it is None.
+                A model of one rate takes None only.
 
         Raises:
             UnsupportedImageError: the image is of another kind.

@@ -149,7 +149,7 @@ def _progress(n_jobs: int, quiet: bool) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Print an error that concerns the whole command as one line, and leave with its exit code."""
+    """Print what ends the whole command, Ctrl-C too, as one line; leave with its exit code."""
     try:
         yield
     except UsageError as error:
@@ -158,6 +158,9 @@ def one_line_errors() -> Iterator[None]:
     except IrecError as error:
         say(f"irec: {error}", sys.stderr)
         raise typer.Exit(EXIT_FAILED) from error
+    except KeyboardInterrupt:
+        say("irec: interrupted", sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def prepare_target(path: Path, *, force: bool) -> None:

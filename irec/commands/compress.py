@@ -41,7 +41,10 @@ def compress(
         ),
     ] = DEFAULT_EFFORT,
     lossy: Annotated[
-        bool, typer.Option("--lossy", help="Let colours change, for files many times smaller.")
+        bool,
+        typer.Option(
+            "--lossy", help="Let colours change a little; files become many times smaller."
+        ),
     ] = False,
     quality: Annotated[
         float | None,
@@ -49,14 +52,16 @@ def compress(
             metavar="Q",
             min=0,
             max=100,
-            help="With --lossy: 0 (smallest) to 100 (best), in halves. Default: 50.",
+            help="With --lossy: 0 (smallest files) to 100 (best images), in steps of 0.5. "
+            "Default: 50.",
         ),
     ] = None,
     target_bpp: Annotated[
         float | None,
         typer.Option(
             metavar="R",
-            help="With --lossy: the best quality at which a file has at most R bits per pixel.",
+            help="With --lossy: the best quality at which a file has at most R bits per pixel; "
+            "takes a few times as long.",
         ),
     ] = None,
     checkpoint: Annotated[
@@ -81,8 +86,10 @@ def compress(
 
     Takes 8-bit PNG, WebP, BMP, TIFF, JPEG, PPM and PGM: RGB or greyscale, with or without alpha.
     Without --lossy the pixels come back exactly; metadata such as colour profiles and dates is not
-    kept, but for the orientation of a photograph, to which its pixels are turned.
+    kept, but for the orientation of a photograph, to which its pixels are turned. With --lossy only
+    alpha comes back exactly.
     """
+    asks_for_rate = quality is not None or target_bpp is not None
 
     def start() -> Work:
         check_device(device)
@@ -90,6 +97,12 @@ def compress(
         from irec.codec import LossyCodec, encoder
 
         codec = encoder(lossy, effort, checkpoint, verify, device)
+        if isinstance(codec, LossyCodec) and not codec.has_quality and asks_for_rate:
+            # Once, rather than of each image.
+            raise UsageError(
+                f"{codec.checkpoint.name} is a model of one rate: it takes no --quality and no "
+                "--target-bpp"
+            )
 
         def compressed(pixels: "np.ndarray") -> bytes:
             if not isinstance(codec, LossyCodec):
@@ -109,13 +122,14 @@ def compress(
         return work
 
     with one_line_errors():
-        _check_options(lossy, quality, target_bpp)
+        if asks_for_rate:
+            _check_rate(lossy, quality, target_bpp)
         jobs, problems = plan_jobs(inputs, output, NAMING)
         run_jobs(jobs, problems, start, _describe_lossy if lossy else _describe, quiet=quiet)
 
 
-def _check_options(lossy: bool, quality: float | None, target_bpp: float | None) -> None:
-    if not lossy and not (quality is None and target_bpp is None):
+def _check_rate(lossy: bool, quality: float | None, target_bpp: float | None) -> None:
+    if not lossy:
         raise UsageError("--quality and --target-bpp need --lossy")
     if quality is not None and target_bpp is not None:
         raise UsageError("--quality and --target-bpp exclude each other")

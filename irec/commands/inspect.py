@@ -68,6 +68,7 @@ def _facts(path: Path, checkpoint: str | None) -> dict[str, Any]:
         "format_version": description.format_version,
         **_header_facts(header),
         "checkpoint": description.checkpoint,
+        "quality": description.quality,
         "lambda": description.trade_off,
         "sections_bits": description.sections,
         "tensors": _tensor_facts(description),
@@ -78,7 +79,6 @@ def _header_facts(header: "Header") -> dict[str, Any]:
     colour = header.colour
     return {
         "mode": "lossy" if header.lossy else "lossless",
-        "quality": header.rate / 2 if header.lossy else None,
         "height": header.height,
         "width": header.width,
         "channels": colour.n_colour_channels + colour.has_alpha,
@@ -118,7 +118,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"  format  version {facts['format_version']}"
     yield f"  model   {facts['checkpoint']} (fingerprint {facts['fingerprint']})"
     if facts["mode"] == "lossy":
-        yield f"  rate    quality {facts['quality']:g}, lambda {facts['lambda']:.4g}"
+        quality = "" if facts["quality"] is None else f"quality {facts['quality']:g}, "
+        yield f"  rate    {quality}lambda {facts['lambda']:.4g}"
     yield f"  coder   seed {facts['seed']}, {facts['candidates_per_step']} candidates a step"
     yield ""
     yield f"  {'section':<12} {'bits':>12} {'bytes':>14} {'share':>8}"

@@ -9,7 +9,7 @@ import typer
 from irec.commands.batch import one_line_errors, prepare_target, read_file
 from irec.commands.jobs import UsageError
 from irec.commands.options import DeviceOption, FileCheckpointOption, ForceOption, check_device
-from irec.errors import IrecError
+from irec.errors import BitstreamError, IrecError
 from irec.images import read_image
 from irec.terminal import say, show_table
 
@@ -34,13 +34,14 @@ def progressive(
             help="Plot to write: .png, .svg or .pdf. The figures go into a .csv file beside it.",
         ),
     ],
-    points: Annotated[int, typer.Option(min=2, help="Beginnings of the file to decode.")] = 20,
+    points: Annotated[int, typer.Option(min=2, help="How many beginnings to decode.")] = 20,
     checkpoint: FileCheckpointOption = None,
     force: ForceOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Decode ever longer beginnings of a lossy file, and plot their PSNR over their bytes."""
     with one_line_errors():
+        _check_output(output, file, original)
         for target in (output, output.with_suffix(".csv")):
             prepare_target(target, force=force)
         check_device(device)
@@ -48,10 +49,13 @@ def progressive(
         from irec.codec import LossyCodec, codec_for
         from irec.evaluation.plots import plot_progressive
 
-        codec = codec_for(data, checkpoint=checkpoint, device=device)
-        if not isinstance(codec, LossyCodec):
-            raise UsageError(f"{file}: a lossless file, which is of no use without its end")
-        found = _measure(codec, data, pixels, points, original)
+        try:
+            codec = codec_for(data, checkpoint=checkpoint, device=device)
+            if not isinstance(codec, LossyCodec):
+                raise UsageError("a lossless file, which is of no use without its end")
+            found = _measure(codec, data, pixels, points, original)
+        except (BitstreamError, UsageError) as error:
+            raise type(error)(f"{file}: {error}") from error
         try:
             plot_progressive(output, found, len(data), f"{original.name}, {len(data):,} bytes")
         except OSError as error:
@@ -60,21 +64,41 @@ def progressive(
     say(f"{len(found)} points -> {output} and {output.with_suffix('.csv').name}")
 
 
+def _check_output(output: Path, *inputs: Path) -> None:
+    """Refuse, before the work, a plot of an unknown kind, or in the place of an input."""
+    from irec.evaluation.plot_style import FORMATS
+
+    if output.suffix.lower() not in FORMATS:
+        raise UsageError(f"-o {output}: a plot's name ends in {', '.join(FORMATS)}")
+    if output.resolve() in {path.resolve() for path in inputs}:
+        raise UsageError(f"-o {output}: would overwrite what is to be read")
+
+
 def _measure(
     codec: "LossyCodec", data: bytes, pixels: "np.ndarray", n_points: int, original: Path
 ) -> Points:
     """(Bytes, PSNR in dB) of beginnings from the shortest that decodes to the whole file."""
+    from irec.bitstream import read_header
     from irec.metrics.quality import psnr_db
 
-    front = codec.shortest_beginning(data)
+    header, front = read_header(data), codec.shortest_beginning(data)
+    n_colours = header.colour.n_colour_channels
+    expected = (header.height, header.width, n_colours + header.colour.has_alpha)
+    if pixels.shape != expected:
+        of_file, given = (_size_of(*shape) for shape in (expected, pixels.shape))
+        raise UsageError(f"holds an image of {of_file}, but {original} is one of {given}")
+    left = len(data) - front
+    lengths = {front + left * index // (n_points - 1) for index in range(n_points)}
     found: Points = []
-    for index in range(n_points):
-        length = front + (len(data) - front) * index // (n_points - 1)
+    for length in sorted(lengths):
         decoded = codec.decode(data[:length], allow_truncated=True)
-        if decoded.shape != pixels.shape:
-            raise UsageError(f"{original}: {pixels.shape}, but the file holds {decoded.shape}")
-        found.append((length, psnr_db(pixels, decoded)))
+        # Alpha is exact in all of them.
+        found.append((length, psnr_db(pixels[:, :, :n_colours], decoded[:, :, :n_colours])))
     return found
+
+
+def _size_of(height: int, width: int, n_channels: int) -> str:
+    return f"{width}x{height} pixels and {n_channels} channel{'s' * (n_channels > 1)}"
 
 
 def _table(points: Sequence[tuple[int, float]], n_bytes: int) -> "Table":

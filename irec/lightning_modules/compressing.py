@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from irec import __version__
 from irec.datamodules.batches import ImageBatch, NamedImage
-from irec.errors import CheckpointError
+from irec.errors import CheckpointError, InvalidParameterError
 from irec.lightning_modules.compression import (
     CoderOptions,
     CompressedBatch,
@@ -67,7 +67,8 @@ class CompressingModule(LightningModule):
             if not isinstance(self.checkpoint.model, architecture):
                 raise CheckpointError(
                     f"{checkpoint} holds a {type(self.checkpoint.model).__name__}, "
-                    f"{type(self).__name__} needs a {architecture.__name__}"
+                    f"{type(self).__name__} needs a {architecture.__name__}: name another with "
+                    "--model.checkpoint"
                 )
             self.model = copy.deepcopy(self.checkpoint.model).requires_grad_(True)
         # A run's checkpoint describes its model by itself, wherever the weights came from.
@@ -128,7 +129,15 @@ class CompressingModule(LightningModule):
 
     @property
     def qualities(self) -> Sequence[float | None]:
-        """What each image is compressed at: None alone where a model knows one quality."""
+        """What each image is compressed at: None alone where a model knows one quality.
+
+        Raises:
+            InvalidParameterError: qualities that the model has not got were asked for.
+        """
+        if self.coder_options.qualities is not None:
+            raise InvalidParameterError(
+                "--coder.qualities is for lossy models of several rates; this is none"
+            )
         return [None]
 
     def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:

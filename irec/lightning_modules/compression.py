@@ -20,7 +20,7 @@ class CoderOptions:
         ideal_samples: posterior samples over which the ideal (the negative ELBO, or rate and
             distortion of a lossy model) is averaged.
         qualities: of lossy models of many rates only: each image is compressed at each of these,
-            from 0 to 100. Default: 0, 25, 50, 75 and 100.
+            from 0 to 100 in steps of 0.5. Default: 0, 25, 50, 75 and 100.
     """
 
     effort: int = 5
@@ -36,7 +36,7 @@ class CompressedImage:
     Attributes:
         data: bytes of the file.
         result: its row.
-        pixels: uint8 [h, w, c], of the image and of what the file decodes to.
+        pixels: uint8 [h, w, c], of the image that was compressed.
         is_kept: whether an earlier run made the file.
     """
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from irec.codec import LosslessCodec
 from irec.datamodules.batches import NamedImage
-from irec.errors import InvalidParameterError
 from irec.lightning_modules.compressing import CompressingModule, run_seed
 from irec.lightning_modules.compression import CompressedBatch
 from irec.lightning_modules.lossless_compression import compress_each
@@ -168,13 +167,7 @@ class RVAEModule(CompressingModule):
         return parameters.typical_image().round().byte()
 
     def on_predict_start(self) -> None:
-        """Set the coder up on this rank's device.
-
-        Raises:
-            InvalidParameterError: qualities were asked for.
-        """
-        if self.coder_options.qualities is not None:
-            raise InvalidParameterError("--coder.qualities is for lossy models; this one has none")
+        """Set the coder up on this rank's device."""
         self.codec = LosslessCodec(
             self.shipped,
             effort=self.coder_options.effort,

@@ -10,8 +10,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from irec.codec import LossyCodec
+from irec.codec import LossyCodec, nearest_quality
 from irec.datamodules.batches import NamedImage
+from irec.errors import DataError, InvalidParameterError
 from irec.lightning_modules.compressing import CompressingModule
 from irec.lightning_modules.compression import CompressedBatch
 from irec.lightning_modules.lossy_compression import compress_at_qualities
@@ -96,7 +97,21 @@ class TwoLevelVAEModule(CompressingModule):
             }
         )
 
+    def _check_crops(self, images: UInt8[Tensor, "n 3 h w"]) -> None:
+        """Say what is wrong with crops that the model or the distortion is not defined on."""
+        height, width = images.shape[2:]
+        if height % self.model.stride or width % self.model.stride:
+            needed = f"sides that are multiples of {self.model.stride}"
+        elif self.hparams["distortion"] == "ms_ssim" and min(height, width) < _MIN_MS_SSIM_SIDE:
+            needed = f"{_MIN_MS_SSIM_SIDE} pixels or more, for MS-SSIM"
+        else:
+            return
+        raise DataError(
+            f"the two-level VAE needs crops of {needed}, not {height}x{width}: see --data.crop_size"
+        )
+
     def _terms(self, images: UInt8[Tensor, "n 3 h w"], position: Tensor) -> _Terms:
+        self._check_crops(images)
         pixels = images.float().contiguous(memory_format=self.memory_format)
         source = PosteriorSampler()
         decoded = self.model(pixels, source, position)
@@ -177,18 +192,22 @@ class TwoLevelVAEModule(CompressingModule):
 
     @property
     def qualities(self) -> Sequence[float | None]:
-        """What each image is compressed at: by default at the paper's lambdas."""
-        if len(self.model.config.lambdas) == 1:
-            return [None]
-        asked = self.coder_options.qualities
-        return _DEFAULT_QUALITIES if asked is None else asked
-
-    def on_predict_start(self) -> None:
-        """Set the coder up on this rank's device.
+        """What each image is compressed at: by default at the paper's lambdas.
 
         Raises:
-            InvalidParameterError: qualities that the model has not got were asked for.
+            InvalidParameterError: as for other models, or no quality at all was asked for.
         """
+        if len(self.model.config.lambdas) == 1:
+            return super().qualities
+        asked = self.coder_options.qualities
+        if asked is not None and not asked:
+            raise InvalidParameterError("--coder.qualities is empty: name at least one")
+        # Each but once: files of the same quality are the same.
+        wanted = _DEFAULT_QUALITIES if asked is None else asked
+        return list(dict.fromkeys(map(nearest_quality, wanted)))
+
+    def on_predict_start(self) -> None:
+        """Set the coder up on this rank's device."""
         self.codec = LossyCodec(
             self.shipped,
             effort=self.coder_options.effort,
@@ -196,8 +215,6 @@ class TwoLevelVAEModule(CompressingModule):
             verify=False,
             device=self.device,
         )
-        for quality in self.coder_options.qualities or []:
-            self.codec.trade_off(quality)
 
     def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
         """Compress each image at each quality."""
