@@ -36,3 +36,20 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.checkpoints import write_checkpoint
 
     return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_lossy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a checkpoint of an untrained lossy model of many rates."""
+    from tests.checkpoints import write_lossy_checkpoint
+
+    return write_lossy_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny-lossy")
+
+
+@pytest.fixture(scope="session")
+def one_rate_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a checkpoint of an untrained lossy model of one rate."""
+    from tests.checkpoints import write_lossy_checkpoint
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "one-rate"
+    return write_lossy_checkpoint(folder, lambdas=(0.02,))

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from irec.commands.app import app
 from tests.checkpoints import write_checkpoint
-from tests.pictures import noise
+from tests.pictures import noise, picture
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +47,31 @@ def compressed(run, images):
     """images/a.irec beside images/a.png."""
     assert run("compress", images / "a.png").exit_code == 0
     return images / "a.irec"
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """An RGB image of 100x70 pixels, in a folder of its own."""
+    path = tmp_path / "photos" / "photo.png"
+    path.parent.mkdir()
+    Image.fromarray(picture(70, 100, 3)).save(path)
+    return path
+
+
+@pytest.fixture
+def run_lossy(run, tiny_lossy_checkpoint):
+    """As `run`, with a lossy checkpoint; compresses with --lossy."""
+
+    def run_lossy(command, *arguments, checkpoint=tiny_lossy_checkpoint):
+        flag = ["--lossy"] if command == "compress" else []
+        chosen = ["--checkpoint", checkpoint]
+        return run(command, *arguments, *flag, *chosen, use_checkpoint=False)
+
+    return run_lossy
+
+
+@pytest.fixture
+def lossy_file(run_lossy, photo):
+    """photos/photo.irec, of the best quality, beside photos/photo.png."""
+    assert run_lossy("compress", photo, "--quality", 100).exit_code == 0
+    return photo.with_suffix(".irec")

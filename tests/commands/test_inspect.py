@@ -45,3 +45,42 @@ def test_without_the_model_the_header_is_told(run, compressed):
     result = run("inspect", compressed, use_checkpoint=False)
     assert result.exit_code == 1
     assert "holds an image of 9x6 RGB, but" in result.stderr
+
+
+def test_a_lossy_file_tells_its_rate_and_accounts_for_every_byte(run_lossy, lossy_file):
+    result = run_lossy("inspect", lossy_file, "--json")
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads(result.stdout)
+    n_bytes = lossy_file.stat().st_size
+    assert facts["bytes"] == n_bytes
+    assert sum(facts["sections_bits"].values()) == 8 * n_bytes
+    sent = [row["index_bits"] for row in facts["tensors"]]
+    assert len(sent) == 2
+    assert sum(sent) == facts["sections_bits"]["index_bits"] > 0
+    assert facts["sections_bits"]["residual_bits"] == 0
+    assert (facts["mode"], facts["quality"], facts["lambda"]) == ("lossy", 100.0, 0.05)
+    assert (facts["height"], facts["width"], facts["channels"]) == (70, 100, 3)
+    shown = run_lossy("inspect", lossy_file).stdout
+    assert f"{n_bytes:,} bytes, {8 * n_bytes / 7000:.4f} bits per pixel" in shown
+    assert "100x70 RGB, lossy" in shown
+    assert "quality 100, lambda 0.05" in shown
+    assert f"{8 * n_bytes:,}" in next(line for line in shown.splitlines() if "  total" in line)
+
+
+def test_a_lossy_model_of_one_rate_has_no_quality(run_lossy, photo, one_rate_checkpoint):
+    assert run_lossy("compress", photo, checkpoint=one_rate_checkpoint).exit_code == 0
+    path = photo.with_suffix(".irec")
+    facts = json.loads(run_lossy("inspect", path, "--json", checkpoint=one_rate_checkpoint).stdout)
+    assert (facts["quality"], facts["lambda"]) == (None, 0.02)
+    shown = run_lossy("inspect", path, checkpoint=one_rate_checkpoint).stdout
+    assert "lambda 0.02" in shown
+    assert "quality" not in shown
+
+
+def test_a_lossy_file_cut_off_is_one_line(run_lossy, lossy_file):
+    lossy_file.write_bytes(lossy_file.read_bytes()[:-2])
+    result = run_lossy("inspect", lossy_file)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "photo.irec: " in result.stderr
+    assert "checksum" in result.stderr
