@@ -17,9 +17,8 @@ from irec.lightning_modules.compressing import CompressingModule
 from irec.lightning_modules.compression import CompressedBatch
 from irec.lightning_modules.lossy_compression import compress_at_qualities
 from irec.models.latent_source import PosteriorSampler, PriorSampler
-from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
+from irec.models.two_level_vae import Distortion, TwoLevelVAE, TwoLevelVAEConfig
 
-Distortion = Literal["mse", "ms_ssim"]
 Schedule = Literal["constant", "cosine"]
 
 _DEFAULT_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
@@ -85,11 +84,12 @@ class TwoLevelVAEModule(CompressingModule):
             channels_last: whether convolutions work on [n, h, w, c] in memory: faster on GPUs
                 with tensor cores, and in half precision.
         """
-        config = TwoLevelVAEConfig(channels, latent_channels, hyper_channels, tuple(lambdas))
+        config = TwoLevelVAEConfig(
+            channels, latent_channels, hyper_channels, tuple(lambdas), distortion
+        )
         super().__init__(TwoLevelVAE, config, checkpoint, compile_model, channels_last)
         self.save_hyperparameters(
             {
-                "distortion": distortion,
                 "learning_rate": learning_rate,
                 "schedule": schedule,
                 "warmup_steps": warmup_steps,
@@ -102,7 +102,7 @@ class TwoLevelVAEModule(CompressingModule):
         height, width = images.shape[2:]
         if height % self.model.stride or width % self.model.stride:
             needed = f"sides that are multiples of {self.model.stride}"
-        elif self.hparams["distortion"] == "ms_ssim" and min(height, width) < _MIN_MS_SSIM_SIDE:
+        elif self.model.config.distortion == "ms_ssim" and min(height, width) < _MIN_MS_SSIM_SIDE:
             needed = f"{_MIN_MS_SSIM_SIDE} pixels or more, for MS-SSIM"
         else:
             return
@@ -120,7 +120,7 @@ class TwoLevelVAEModule(CompressingModule):
         return _Terms(decoded, bits / n_pixels, (decoded - pixels).square().mean((1, 2, 3)))
 
     def _distortion(self, terms: _Terms, images: Tensor) -> Float[Tensor, " n"]:
-        if self.hparams["distortion"] == "mse":
+        if self.model.config.distortion == "mse":
             return terms.mse
         return 255.0 * (1.0 - _ms_ssim(terms.image, images.float()))
 
@@ -224,7 +224,10 @@ class TwoLevelVAEModule(CompressingModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, with warm-up and the schedule that was asked for."""
         optimizer = torch.optim.Adam(self.parameters(), lr=self.hparams["learning_rate"])
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
+        # A plain function: of a bound method, checkpoints would hold whatever decorators left there.
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self._rate_factor(step)
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,8 @@ from irec.errors import InvalidParameterError
 from irec.models.gdn import GDN
 from irec.models.latent_source import LatentSource
 from irec.models.rate_control import RateControl
+
+Distortion = Literal["mse", "ms_ssim"]
 
 _MIN_SCALE = 1e-7
 # Raw scale of fresh posteriors: narrow enough that the image gets through from the first step on.
@@ -38,12 +41,14 @@ class TwoLevelVAEConfig:
         hyper_channels: of z2, at 1/64, and of the hyper transforms.
         lambdas: trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending. One makes a
             model of one rate; several are the anchors of a model that serves all rates between.
+        distortion: what the model was trained on: "mse" or "ms_ssim".
     """
 
     channels: int = 196
     latent_channels: int = 196
     hyper_channels: int = 128
     lambdas: Sequence[float] = (0.01,)
+    distortion: Distortion = "mse"
 
     def __post_init__(self) -> None:
         """Check the lambdas; JSON and checkpoints hold them as a list."""
