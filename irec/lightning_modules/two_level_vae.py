@@ -224,7 +224,7 @@ class TwoLevelVAEModule(CompressingModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, with warm-up and the schedule that was asked for."""
         optimizer = torch.optim.Adam(self.parameters(), lr=self.hparams["learning_rate"])
-        # A plain function: of a bound method, checkpoints would hold whatever decorators left there.
+        # A plain function: of a method, checkpoints would hold what decorators left on it.
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self._rate_factor(step)
         )

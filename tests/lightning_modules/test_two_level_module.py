@@ -1,0 +1,248 @@
+"""The lossy model's objective, schedule, figures and options, each against its own definition."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning.pytorch import Callback, Trainer
+
+from irec.datamodules.image_folder import ImageFolderDataModule
+from irec.errors import CheckpointError, DataError, InvalidParameterError
+from irec.lightning_modules.compression import CoderOptions
+from irec.lightning_modules.two_level_vae import TwoLevelVAEModule, _lambda_at
+from irec.models.latent_source import PosteriorSampler
+from irec.models.rate_control import anchor_position
+from tests.pictures import picture
+
+LAMBDAS = (0.001, 0.01, 0.05)
+
+
+class RecordingModule(TwoLevelVAEModule):
+    """Keeps, for each step, the random state before it, its batch and its loss."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.steps = []
+
+    def training_step(self, batch, batch_idx):
+        state = torch.random.get_rng_state()
+        loss = super().training_step(batch, batch_idx)
+        self.steps.append((state, batch, loss.detach()))
+        return loss
+
+
+class LearningRates(Callback):
+    def __init__(self):
+        self.values = []
+
+    def on_train_batch_start(self, trainer, *_):
+        self.values.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def tiny_module(kind=TwoLevelVAEModule, **changes):
+    torch.manual_seed(0)
+    sizes = {"channels": 6, "latent_channels": 5, "hyper_channels": 4, "lambdas": LAMBDAS}
+    return kind(**{**sizes, **changes})
+
+
+def data_of(folder, crop_size=64):
+    images = np.stack([picture(crop_size, crop_size, 3, seed) for seed in range(8)])
+    np.save(folder / "images.npy", images)
+    source = [str(folder / "images.npy")]
+    return ImageFolderDataModule(train=source, val=source, crop_size=crop_size, batch_size=4)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return data_of(tmp_path)
+
+
+def trainer(folder, **changes):
+    off = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
+    quiet = {**dict.fromkeys(off, False), "num_sanity_val_steps": 0, "accelerator": "cpu"}
+    return Trainer(default_root_dir=folder, **{**quiet, **changes})
+
+
+def documented_loss(module, state, batch, kl_weight):
+    """The mean of weight * (lambda * squared error + kl_weight * bits per pixel)."""
+    lambdas = np.array(module.model.config.lambdas)
+    torch.random.set_rng_state(state)
+    position = torch.rand(len(batch)) * (len(lambdas) - 1)
+    trade_off = np.exp(np.interp(position.numpy(), np.arange(len(lambdas)), np.log(lambdas)))
+    source = PosteriorSampler()
+    with torch.no_grad():
+        decoded = module.model(batch.float(), source, position).double()
+    nats = sum(kl.double().sum((1, 2, 3)) for kl in source.kl_nats).numpy()
+    bpp = nats / math.log(2) / (batch.shape[2] * batch.shape[3])
+    # 255^2 times the squared error of images in [0, 1].
+    mse = 255**2 * ((decoded - batch.double()) / 255).square().mean((1, 2, 3)).numpy()
+    weight = np.sqrt(math.sqrt(lambdas[0] * lambdas[-1]) / trade_off)
+    return np.mean(weight * (trade_off * mse + kl_weight * bpp))
+
+
+@pytest.mark.parametrize("lambdas", [(1e-6, 1e-5, 3e-5), (1e-5,)])
+def test_loss_is_as_documented_while_the_weight_of_bits_rises(tmp_path, data, lambdas):
+    # Small lambdas make much of the bits; without learning all steps see the same weights.
+    module = tiny_module(RecordingModule, lambdas=lambdas, learning_rate=0.0, anneal_steps=4)
+    trainer(tmp_path, max_steps=6, limit_val_batches=0).fit(module, datamodule=data)
+    kl_weights = [0.1, 0.325, 0.55, 0.775, 1.0, 1.0]
+    for (state, batch, loss), kl_weight in zip(module.steps, kl_weights, strict=True):
+        expected = documented_loss(module, state, batch, kl_weight)
+        assert loss.item() == pytest.approx(expected, rel=1e-4)
+        assert expected != pytest.approx(documented_loss(module, state, batch, 0.9), rel=1e-3)
+
+
+def test_steps_draw_different_rates_and_noise(tmp_path, data):
+    module = tiny_module(RecordingModule, learning_rate=0.0)
+    trainer(tmp_path, max_steps=4, limit_val_batches=0).fit(module, datamodule=data)
+    states = {tuple(state.tolist()) for state, _, _ in module.steps}
+    assert len(states) == 4
+
+
+def test_learning_rate_warms_up_and_falls_as_a_cosine(tmp_path, data):
+    rates = LearningRates()
+    module = tiny_module(learning_rate=2e-4, schedule="cosine", warmup_steps=3)
+    run = trainer(tmp_path, max_steps=8, limit_val_batches=0, callbacks=[rates])
+    run.fit(module, datamodule=data)
+    for step, rate in enumerate(rates.values):
+        cosine = 0.01 + 0.99 * math.cos(math.pi * step / 16) ** 2
+        assert rate == pytest.approx(2e-4 * min(1, (step + 1) / 3) * cosine)
+    assert len(rates.values) == 8
+    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(2e-6)
+
+
+def test_learning_rate_is_constant_unless_asked(tmp_path, data):
+    rates = LearningRates()
+    run = trainer(tmp_path, max_steps=3, limit_val_batches=0, callbacks=[rates])
+    run.fit(tiny_module(learning_rate=2e-4), datamodule=data)
+    assert rates.values == [2e-4] * 3
+
+
+def test_training_lowers_the_loss(tmp_path, data):
+    module = tiny_module(learning_rate=5e-3)
+    quiet = {"datamodule": data, "verbose": False}
+    before = trainer(tmp_path).validate(module, **quiet)[0]["val/loss"]
+    trainer(tmp_path, max_epochs=8, limit_val_batches=0).fit(module, datamodule=data)
+    after = trainer(tmp_path).validate(module, **quiet)[0]["val/loss"]
+    assert after < 0.9 * before
+
+
+@pytest.mark.parametrize("crop_size", [64, 192])
+def test_figures_of_every_lambda_add_up(tmp_path, crop_size):
+    module, data = tiny_module(), data_of(tmp_path, crop_size)
+    # Of one image the mean of decibels is that of squared errors.
+    data.max_val_crops = 1
+    with torch.no_grad():
+        # Nothing to clip.
+        module.model.synthesis.last.weight.mul_(0.1)
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(module, datamodule=data)
+    found = {name: value.item() for name, value in run.callback_metrics.items()}
+    assert found["train/bpp"] == pytest.approx(found["train/bpp_z1"] + found["train/bpp_z2"])
+    assert found["train/psnr_db"] > 0
+    losses = []
+    for trade_off in LAMBDAS:
+        bpp, z1, z2, psnr = (
+            found[f"val/{name}/lambda_{trade_off:g}"]
+            for name in ("bpp", "bpp_z1", "bpp_z2", "psnr_db")
+        )
+        assert bpp == pytest.approx(z1 + z2)
+        assert z1 > 0
+        losses.append(trade_off * 255**2 * 10 ** (-psnr / 10) + bpp)
+        # Smaller crops have no MS-SSIM.
+        assert (f"val/ms_ssim_db/lambda_{trade_off:g}" in found) == (crop_size == 192)
+    # Up to the rounding of images whose PSNR is taken.
+    assert found["val/loss"] == pytest.approx(np.mean(losses), rel=1e-3)
+    tested = trainer(tmp_path).test(module, datamodule=data, verbose=False)[0]
+    validated = {name.replace("val/", "test/") for name in found if name.startswith("val/")}
+    assert set(tested) == validated
+
+
+def test_ms_ssim_trains(tmp_path):
+    module = tiny_module(distortion="ms_ssim", lambdas=(0.1,), learning_rate=1e-3)
+    before = [value.clone() for value in module.parameters()]
+    run = trainer(tmp_path, max_steps=2)
+    run.fit(module, datamodule=data_of(tmp_path, 192))
+    found = {name: value.item() for name, value in run.callback_metrics.items()}
+    ms_ssim = 1 - 10 ** (-found["val/ms_ssim_db/lambda_0.1"] / 10)
+    expected = 0.1 * 255 * (1 - ms_ssim) + found["val/bpp/lambda_0.1"]
+    assert found["val/loss"] == pytest.approx(expected, rel=0.02)
+    changed = [
+        not torch.equal(value, old) for value, old in zip(module.parameters(), before, strict=True)
+    ]
+    assert all(changed)
+
+
+@pytest.mark.parametrize(
+    ("crop_size", "distortion", "message"),
+    [(100, "mse", "multiples of 64, not 100x100"), (128, "ms_ssim", "for MS-SSIM, not 128x128")],
+)
+def test_crops_that_cannot_be_used_are_told(tmp_path, crop_size, distortion, message):
+    module = tiny_module(distortion=distortion)
+    with pytest.raises(DataError, match=message):
+        trainer(tmp_path, max_steps=1).fit(module, datamodule=data_of(tmp_path, crop_size))
+
+
+@given(
+    st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=6, unique=True).map(sorted),
+    st.floats(0.0, 1.0),
+)
+def test_a_lambda_is_found_at_its_position(lambdas, share):
+    # Anchors closer than this are one in single precision.
+    lambdas = [value * 1.01**index for index, value in enumerate(lambdas)]
+    value = lambdas[0] ** (1 - share) * lambdas[-1] ** share
+    position = torch.tensor([anchor_position(value, lambdas)], dtype=torch.float32)
+    assert _lambda_at(position, lambdas).item() == pytest.approx(value, rel=1e-4)
+
+
+def test_pictures_have_the_size_of_what_they_show():
+    module, images = tiny_module(), torch.randint(0, 256, (3, 3, 64, 128), dtype=torch.uint8)
+    assert module.reconstruct(images).shape == images.shape
+    assert module.sample(2, 64, 128).shape == (2, 3, 64, 128)
+    one_rate = tiny_module(lambdas=(0.01,))
+    assert one_rate.reconstruct(images).shape == images.shape
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (None, [0.0, 25.0, 50.0, 75.0, 100.0]),
+        ([100.0, 0.0], [100.0, 0.0]),
+        # Files know halves, and the same file need not be made twice.
+        ([33.3, 33.5, 33.6, 0.0], [33.5, 0.0]),
+    ],
+)
+def test_qualities_are_those_that_files_will_have(asked, expected):
+    module = tiny_module()
+    module.coder_options = CoderOptions(qualities=asked)
+    assert list(module.qualities) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [([], "empty"), ([50.0, 101.0], "0 to 100"), ([math.nan], "0 to 100"), ([-1.0], "0 to 100")],
+)
+def test_impossible_qualities_are_refused(asked, message):
+    module = tiny_module()
+    module.coder_options = CoderOptions(qualities=asked)
+    with pytest.raises(InvalidParameterError, match=message):
+        _ = module.qualities
+
+
+def test_a_model_of_one_rate_has_no_qualities():
+    module = tiny_module(lambdas=(0.01,))
+    assert list(module.qualities) == [None]
+    module.coder_options = CoderOptions(qualities=[50.0])
+    with pytest.raises(InvalidParameterError, match="several rates"):
+        _ = module.qualities
+
+
+def test_a_module_started_from_a_checkpoint_has_its_rates(tiny_lossy_checkpoint, tiny_checkpoint):
+    module = TwoLevelVAEModule(checkpoint=str(tiny_lossy_checkpoint))
+    assert module.hparams["lambdas"] == [0.001, 0.01, 0.05]
+    assert all(value.requires_grad for value in module.parameters())
+    with pytest.raises(CheckpointError, match=r"holds a RVAE.*--model\.checkpoint"):
+        TwoLevelVAEModule(checkpoint=str(tiny_checkpoint))

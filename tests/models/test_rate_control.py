@@ -1,0 +1,90 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from irec.models.rate_control import RateControl, anchor_position
+
+ANCHORS = (0.001, 0.003, 0.01, 0.03, 0.05)
+
+
+def random_control(channels=3, n_anchors=4):
+    control = RateControl(channels, n_anchors)
+    with torch.no_grad():
+        control.log_gain.normal_()
+        control.shift.normal_()
+    return control.double()
+
+
+def apply(control, positions):
+    """Gain and shift at each position, [n, c] each."""
+    position = torch.tensor(positions, dtype=torch.float64)
+    n_channels = control.log_gain.shape[1]
+    zero = torch.zeros(len(position), n_channels, 1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        shift = control(zero, position)[..., 0, 0]
+        return control(zero + 1.0, position)[..., 0, 0] - shift, shift
+
+
+def test_it_starts_as_the_identity_at_every_rate():
+    x = torch.randn(5, 3, 2, 4)
+    position = torch.tensor([0.0, 0.3, 1.0, 2.9, 3.0])
+    assert torch.equal(RateControl(3, 4)(x, position), x)
+
+
+def test_each_anchor_has_its_own_gain_and_shift():
+    control = random_control()
+    gain, shift = apply(control, [0.0, 1.0, 2.0, 3.0])
+    torch.testing.assert_close(gain, control.log_gain.exp().detach())
+    torch.testing.assert_close(shift, control.shift.detach(), rtol=0, atol=0)
+
+
+@given(st.integers(0, 2), st.floats(0.0, 1.0))
+def test_between_anchors_gains_go_geometrically_and_shifts_linearly(left, share):
+    control = random_control()
+    gain, shift = apply(control, [float(left), left + share, left + 1.0])
+    torch.testing.assert_close(gain[1], gain[0] ** (1.0 - share) * gain[2] ** share)
+    torch.testing.assert_close(shift[1], (1.0 - share) * shift[0] + share * shift[2])
+
+
+def test_each_image_has_a_rate_of_its_own():
+    control, x = random_control(), torch.randn(3, 3, 2, 2, dtype=torch.float64)
+    position = torch.tensor([2.5, 0.0, 1.25], dtype=torch.float64)
+    alone = [control(x[i : i + 1], position[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(control(x, position), torch.cat(alone))
+    # Every value of a channel is treated alike.
+    gain, shift = apply(control, position.tolist())
+    expected = x * gain[..., None, None] + shift[..., None, None]
+    torch.testing.assert_close(control(x, position), expected)
+
+
+def test_with_one_anchor_there_is_nothing_to_learn():
+    control, x = RateControl(3, 1), torch.randn(2, 3, 2, 2)
+    assert not list(control.parameters())
+    assert torch.equal(control(x, torch.zeros(2)), x)
+
+
+def test_half_precision_stays():
+    control, x = RateControl(3, 4), torch.randn(1, 3, 2, 2).bfloat16()
+    assert control(x, torch.tensor([1.5])).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("index", range(len(ANCHORS)))
+def test_anchors_stand_at_whole_positions(index):
+    assert anchor_position(ANCHORS[index], ANCHORS) == pytest.approx(index, abs=1e-9)
+
+
+@given(st.floats(ANCHORS[0], ANCHORS[-1]))
+def test_positions_are_logarithmic_between_neighbours(value):
+    position = anchor_position(value, ANCHORS)
+    assert -1e-9 <= position <= len(ANCHORS) - 1 + 1e-9
+    left = min(max(math.floor(position), 0), len(ANCHORS) - 2)
+    log = math.log(ANCHORS[left]) * (left + 1 - position)
+    log += math.log(ANCHORS[left + 1]) * (position - left)
+    assert math.exp(log) == pytest.approx(value)
+
+
+def test_one_anchor_is_the_only_position():
+    assert anchor_position(0.02, (0.02,)) == 0.0
