@@ -27,6 +27,7 @@ class CoderOptions:
     seed: int = 0
     ideal_samples: int = 4
     qualities: list[float] | None = None
+    refinement_steps: int | None = None
 
 
 @dataclass(frozen=True)

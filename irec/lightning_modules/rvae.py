@@ -12,6 +12,7 @@ from torch import Tensor
 
 from irec.codec import LosslessCodec
 from irec.datamodules.batches import NamedImage
+from irec.errors import InvalidParameterError
 from irec.lightning_modules.compressing import CompressingModule, run_seed
 from irec.lightning_modules.compression import CompressedBatch
 from irec.lightning_modules.lossless_compression import compress_each
@@ -167,7 +168,13 @@ class RVAEModule(CompressingModule):
         return parameters.typical_image().round().byte()
 
     def on_predict_start(self) -> None:
-        """Set the coder up on this rank's device."""
+        """Set the coder up on this rank's device.
+
+        Raises:
+            InvalidParameterError: options of lossy models were given.
+        """
+        if self.coder_options.refinement_steps is not None:
+            raise InvalidParameterError("--coder.refinement_steps is for lossy models only")
         self.codec = LosslessCodec(
             self.shipped,
             effort=self.coder_options.effort,

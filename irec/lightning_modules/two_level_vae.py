@@ -214,6 +214,7 @@ class TwoLevelVAEModule(CompressingModule):
             seed=self.coder_options.seed,
             verify=False,
             device=self.device,
+            refinement_steps=self.coder_options.refinement_steps,
         )
 
     def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
