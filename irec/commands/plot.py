@@ -42,4 +42,5 @@ def plot(
             )
         except OSError as error:
             raise IrecError(f"cannot write {output}: {error.strerror}") from error
-    say(f"{len(points)} operating points -> {output} and {output.with_suffix('.csv').name}")
+    number = f"{len(points)} operating point{'s' * (len(points) != 1)}"
+    say(f"{number} -> {output} and {output.with_suffix('.csv').name}")

@@ -68,7 +68,7 @@ class CompressingModule(LightningModule):
                 raise CheckpointError(
                     f"{checkpoint} holds a {type(self.checkpoint.model).__name__}, "
                     f"{type(self).__name__} needs a {architecture.__name__}: name another with "
-                    "--model.checkpoint"
+                    "--model.checkpoint, or another class with --model"
                 )
             self.model = copy.deepcopy(self.checkpoint.model).requires_grad_(True)
         # A run's checkpoint describes its model by itself, wherever the weights came from.
