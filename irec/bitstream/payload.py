@@ -2,13 +2,14 @@
 
     per tile       its side information: grid offset (Rice code, parameter 0; lossless only), then
                    per tensor the number of steps and the rho index (``irec.bitstream.side_info``)
-    per tile and
-    tensor         one index per step, log2 of the number of candidates bits
+    per tile       one index per step, log2 of the number of candidates bits: tensor by tensor, or
+                   in the order that the caller's ``TilePlan`` gives
     zero bits      up to a whole byte
 
 So a reader knows where each index lies, and what a file that ends early lacks.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from irec.bitstream.grid import N_OFFSETS
 from irec.bitstream.header import Header
 from irec.bitstream.side_info import SideInfoModel, read_side_info, write_side_info
 from irec.errors import CorruptFileError, TruncatedFileError
+
+Sequence = Callable[[list[int]], Int64[np.ndarray, " indices"]]
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,14 @@ class TilePlan:
     Attributes:
         side_info: What is usual for the model's tensors.
         tile_pixels: Height x width of each tile as the model sees it, in coding order.
+        sequence: From the numbers of steps of a tile's tensors to the tensor of each index, in the
+            order of the file; raises ``CorruptFileError`` where it refuses the numbers. Tensor by
+            tensor where it is None.
     """
 
     side_info: SideInfoModel
     tile_pixels: tuple[int, ...]
+    sequence: Sequence | None = None
 
 
 def write_tiles(tiles: list[TileCode], header: Header, plan: TilePlan) -> bytes:
@@ -66,8 +73,7 @@ def write_tiles(tiles: list[TileCode], header: Header, plan: TilePlan) -> bytes:
         numbers = [(tensor.n_steps, tensor.rho_index) for tensor in tile.tensors]
         write_side_info(writer, numbers, plan.side_info, tile_pixels)
     for tile in tiles:
-        for tensor in tile.tensors:
-            writer.write_array(tensor.indices, header.log2_candidates)
+        writer.write_array(_in_sequence(tile.tensors, plan), header.log2_candidates)
     return writer.to_bytes()
 
 
@@ -100,12 +106,38 @@ def read_tiles(
     if n_steps * header.log2_candidates > reader.bits_left and not allow_truncated:
         raise TruncatedFileError(f"the file claims {n_steps} indices and ends before")
     tiles = [
-        TileCode([_read_tensor(reader, *tensor, header) for tensor in tensors], grid_offset)
+        TileCode(_read_tensors(reader, tensors, header, plan), grid_offset)
         for grid_offset, tensors in numbers
     ]
     return tiles, side_info_bits
 
 
-def _read_tensor(reader: BitReader, n_steps: int, rho_index: int, header: Header) -> TensorCode:
-    n_left = min(n_steps, reader.bits_left // header.log2_candidates)
-    return TensorCode(n_steps, rho_index, reader.read_array(n_left, header.log2_candidates))
+def _in_sequence(tensors: list[TensorCode], plan: TilePlan) -> Int64[np.ndarray, " indices"]:
+    """All indices of a tile in the order of the file."""
+    indices = [tensor.indices for tensor in tensors]
+    if plan.sequence is None:
+        return np.concatenate([np.zeros(0, np.int64), *indices])
+    tensor_of = plan.sequence([tensor.n_steps for tensor in tensors])
+    mixed = np.empty(tensor_of.size, np.int64)
+    for number, own in enumerate(indices):
+        mixed[tensor_of == number] = own
+    return mixed
+
+
+def _read_tensors(
+    reader: BitReader, tensors: list[tuple[int, int]], header: Header, plan: TilePlan
+) -> list[TensorCode]:
+    """One tile's tensors, as far as the bits go; `tensors` holds their side information."""
+    n_steps = [steps for steps, _ in tensors]
+    width = header.log2_candidates
+    mixed = reader.read_array(min(sum(n_steps), reader.bits_left // width), width)
+    if plan.sequence is None:
+        ends = np.cumsum(n_steps)
+        parts = np.split(mixed, ends[:-1]) if n_steps else []
+    else:
+        tensor_of = plan.sequence(n_steps)[: mixed.size]
+        parts = [mixed[tensor_of == number] for number in range(len(tensors))]
+    return [
+        TensorCode(steps, rho_index, own)
+        for (steps, rho_index), own in zip(tensors, parts, strict=True)
+    ]

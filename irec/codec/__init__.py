@@ -5,7 +5,8 @@ from irec.codec.base import DEFAULT_EFFORT
 from irec.codec.description import FileDescription, describe
 from irec.codec.encoded import EncodedImage, IdealBits
 from irec.codec.lossless import LosslessCodec
-from irec.codec.lossy import DEFAULT_QUALITY, IdealImage, LossyCodec, LossyImage, nearest_quality
+from irec.codec.lossy import IdealImage, LossyCodec, LossyImage
+from irec.codec.rates import DEFAULT_QUALITY, nearest_quality
 
 __all__ = [
     "DEFAULT_EFFORT",

@@ -48,8 +48,8 @@ def describe(data: bytes, checkpoint: str | None = None) -> FileDescription:
         format_version=FORMAT_VERSION,
         header=stream.header,
         checkpoint=codec.checkpoint.name,
-        quality=lossy.quality_of(stream.header) if lossy else None,
-        trade_off=lossy.trade_off_of(stream.header) if lossy else None,
+        quality=lossy.rates.quality_of(stream.header.rate) if lossy else None,
+        trade_off=lossy.rates.lambda_of(stream.header.rate) if lossy else None,
         tiles=stream.tiles,
         sections=asdict(codec.sizes(data)),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from irec.bitstream import (
@@ -27,10 +27,12 @@ from irec.bitstream import (
 )
 from irec.codec.bands import analyse, render
 from irec.codec.base import DEFAULT_EFFORT, Codec
+from irec.codec.channel_groups import GroupedSource, progression
 from irec.codec.codes import from_file, to_file
 from irec.codec.encoded import EncodedImage
 from irec.codec.latent_sources import DecodingSource, EncodingSource
 from irec.codec.planes import Planes, join_planes, split_planes
+from irec.codec.rates import Rates
 from irec.codec.refinement import Refiner, RefiningSource
 from irec.codec.tiles import Tile
 from irec.coding import CoderSettings
@@ -42,10 +44,9 @@ from irec.errors import (
     IrecError,
 )
 from irec.models.latent_source import LatentSource, PosteriorSampler
-from irec.models.two_level_vae import TwoLevelEvidence, TwoLevelVAE
+from irec.models.two_level_vae import Z1_PIXELS, Z2_PIXELS, TwoLevelEvidence, TwoLevelVAE
 from irec.models.zoo import Checkpoint
 
-DEFAULT_QUALITY = 50.0
 # Steps in order let the beginning of a file decode. Measured on a part of kodim07 at qualities 50
 # and 100, 256 beams, objective lost per bit of KL: M = 256 with K = 4, 8, 12, 16, 32 loses 17, 9.7,
 # 9.1, 10.4, 11 % and 22, 13, 12, 12, 13 % (a block needs enough steps for its most telling
@@ -128,24 +129,8 @@ class LossyCodec(Codec):
         is_refined = checkpoint.model.config.distortion == "mse"
         self.refinement_steps = refinement_steps if is_refined else 0
         self._model, self._estimator = self._copies_of(checkpoint.model)
-        self.lambdas = checkpoint.model.config.lambdas
-
-    @property
-    def has_quality(self) -> bool:
-        """Whether the model serves more than one rate."""
-        return len(self.lambdas) > 1
-
-    def trade_off(self, quality: float | None) -> float:
-        """The lambda of 255^2 lambda MSE + bits per pixel that a quality stands for."""
-        return self._lambda_of(self._rate_of(quality))
-
-    def trade_off_of(self, header: Header) -> float:
-        """The lambda that a file was made for."""
-        return self._lambda_of(header.rate)
-
-    def quality_of(self, header: Header) -> float | None:
-        """The quality that a file was made for; None where the model has one rate."""
-        return 100.0 * header.rate / MAX_RATE if self.has_quality else None
+        self.rates = Rates(checkpoint.model.config.lambdas, checkpoint.name)
+        self._groups = checkpoint.coding.channel_groups
 
     @torch.inference_mode()
     def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> LossyImage:
@@ -161,7 +146,7 @@ class LossyCodec(Codec):
             UnsupportedImageError: the image is of another kind.
             InvalidParameterError: the model has no such quality.
         """
-        return self._encode(split_planes(image), self._rate_of(quality))
+        return self._encode(split_planes(image), self.rates.rate_of(quality))
 
     @torch.inference_mode()
     def encode_within(self, image: UInt8[np.ndarray, "h w c"], max_bpp: float) -> LossyImage:
@@ -173,7 +158,7 @@ class LossyCodec(Codec):
         """
         if not max_bpp > 0.0:
             raise InvalidParameterError(f"bits per pixel are more than 0, not {max_bpp:g}")
-        if not self.has_quality:
+        if not self.rates.has_quality:
             raise InvalidParameterError(f"{self.checkpoint.name} is a model of one rate: no target")
         planes = split_planes(image)
         n_pixels = planes.size[0] * planes.size[1]
@@ -211,14 +196,12 @@ class LossyCodec(Codec):
         stream = self.unpack(data, allow_truncated)
         header, codes = stream.header, from_file(stream.tiles[0].tensors)
         tile = self._tile(header.height, header.width)
-        claimed_bits = sum(code.n_steps for code in codes) * self.coder.bits_per_step
-        if claimed_bits > _MAX_BITS_PER_PIXEL * tile.padded_pixels:
-            raise CorruptFileError(f"the file claims {claimed_bits} bits of latent tensors")
         alpha = None
         if stream.alpha is not None:
             alpha = decompress_alpha(stream.alpha, header.height, header.width)
         source = DecodingSource([[code] for code in codes], header.seed, self.coder, True)
-        colour = self._generate(source, None, tile, header.rate)
+        grouped = GroupedSource(source, self._model.n_latent_tensors, self._groups)
+        colour = self._generate(grouped, None, tile, header.rate)
         return join_planes(Planes(header.colour, _cut(colour, tile, header.colour), alpha))
 
     def shortest_beginning(self, data: bytes) -> int:
@@ -236,7 +219,7 @@ class LossyCodec(Codec):
             quality: as for :meth:`encode`.
             seed: of the sample; the global random state stays as it is.
         """
-        planes, rate = split_planes(image), self._rate_of(quality)
+        planes, rate = split_planes(image), self.rates.rate_of(quality)
         tile = self._tile(*planes.size)
         source = PosteriorSampler(torch.Generator(self.device).manual_seed(seed))
         refining = RefiningSource(source, self._refiner(planes, tile, rate))
@@ -251,7 +234,8 @@ class LossyCodec(Codec):
     def _encode(self, planes: Planes, rate: int) -> LossyImage:
         tile = self._tile(*planes.size)
         source = EncodingSource(self.seed, self.coder, self.search)
-        refining = RefiningSource(source, self._refiner(planes, tile, rate))
+        grouped = GroupedSource(source, self._model.n_latent_tensors, self._groups)
+        refining = RefiningSource(grouped, self._refiner(planes, tile, rate))
         colour = self._generate(refining, self._infer(planes, tile, rate), tile, rate)
         header = Header(
             *planes.size,
@@ -266,7 +250,7 @@ class LossyCodec(Codec):
         alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
         data = pack(Bitstream(header, [codes], alpha=alpha), self._tile_plan(header))
         pixels = _like(planes, colour, tile)
-        encoded = LossyImage(data, self.sizes(data), pixels, self.quality_of(header))
+        encoded = LossyImage(data, self.sizes(data), pixels, self.rates.quality_of(rate))
         if self.verify:
             self._verify(encoded)
         return encoded
@@ -283,7 +267,7 @@ class LossyCodec(Codec):
             self._estimator,
             tile.cut_and_pad(planes.for_model),
             planes.size,
-            self._lambda_of(rate),
+            self.rates.lambda_of(rate),
             self._position(rate),
             self.refinement_steps,
         )
@@ -323,26 +307,10 @@ class LossyCodec(Codec):
             self._estimator.latents(source, evidence, *size, position)
         return _bits_of(source)
 
-    def _rate_of(self, quality: float | None) -> int:
-        """A quality as files have it."""
-        if not self.has_quality:
-            if quality is not None:
-                raise InvalidParameterError(
-                    f"{self.checkpoint.name} is a model of one rate: it takes no quality"
-                )
-            return 0
-        return _nearest_rate(DEFAULT_QUALITY if quality is None else quality)
-
-    def _lambda_of(self, rate: int) -> float:
-        position = rate * (len(self.lambdas) - 1) / MAX_RATE
-        left = min(int(position), max(0, len(self.lambdas) - 2))
-        right = min(left + 1, len(self.lambdas) - 1)
-        return self.lambdas[left] * (self.lambdas[right] / self.lambdas[left]) ** (position - left)
-
     def _position(self, rate: int) -> Float[Tensor, "1"]:
-        """A file's rate as a position among the model's anchors."""
-        position = rate * (len(self.lambdas) - 1) / MAX_RATE
-        return torch.tensor([position], dtype=torch.float64, device=self.device)
+        """Where among the model's anchors a rate lies."""
+        position = [self.rates.position_of(rate)]
+        return torch.tensor(position, dtype=torch.float64, device=self.device)
 
     def _tile(self, height: int, width: int) -> Tile:
         """All of the image, padded as the model needs it."""
@@ -351,14 +319,22 @@ class LossyCodec(Codec):
         return Tile(0, 0, height, width, *padded)
 
     def _tile_plan(self, header: Header) -> TilePlan:
-        # Integers alone decide: rounded logarithms could differ from machine to machine.
-        n_rates = len(self.lambdas)
-        nearest = (2 * header.rate * (n_rates - 1) + MAX_RATE) // (2 * MAX_RATE)
-        usual = slice(2 * nearest, 2 * nearest + 2)
+        n_tensors, anchor = 1 + len(self._groups), self.rates.nearest_anchor(header.rate)
+        usual = slice(n_tensors * anchor, n_tensors * (anchor + 1))
         coding = self.checkpoint.coding
-        tile = self._tile(header.height, header.width)
         side_info = SideInfoModel(coding.usual_steps[usual], coding.usual_rho[usual])
-        return TilePlan(side_info, (tile.padded_pixels,))
+        tile = self._tile(header.height, header.width)
+        config, n_pixels = self._model.config, tile.padded_pixels
+        n_dims = [config.hyper_channels * n_pixels // Z2_PIXELS]
+        n_dims += [len(group) * n_pixels // Z1_PIXELS for group in self._groups]
+
+        def sequence(n_steps: list[int]) -> Int64[np.ndarray, " indices"]:
+            claimed_bits = sum(n_steps) * self.coder.bits_per_step
+            if claimed_bits > _MAX_BITS_PER_PIXEL * n_pixels:
+                raise CorruptFileError(f"the file claims {claimed_bits} bits of latent tensors")
+            return progression(n_steps, n_dims, self.coder)
+
+        return TilePlan(side_info, (n_pixels,), sequence)
 
     def _verify(self, encoded: LossyImage) -> None:
         """Decode a new file; one that gives another image than expected is never handed out."""
@@ -370,22 +346,6 @@ class LossyCodec(Codec):
             ) from error
         if not is_same:
             raise IrecError("the new file decodes to another image; please report this")
-
-
-def nearest_quality(quality: float) -> float:
-    """The quality that files have which are made at `quality`: the nearest half.
-
-    Raises:
-        InvalidParameterError: it does not lie between 0 and 100.
-    """
-    return 100.0 * _nearest_rate(quality) / MAX_RATE
-
-
-def _nearest_rate(quality: float) -> int:
-    """A quality as files have it."""
-    if not 0.0 <= quality <= 100.0:
-        raise InvalidParameterError(f"quality goes from 0 to 100, not {quality:g}")
-    return round(quality * MAX_RATE / 100.0)
 
 
 def _like(

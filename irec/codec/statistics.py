@@ -10,11 +10,13 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from irec.codec.channel_groups import GroupedSource
 from irec.codec.latent_sources import EncodingSource
 from irec.codec.lossy import LOSSY_CODER
 from irec.coding import CoderSettings, SearchSettings
 from irec.errors import DataError
 from irec.models.architectures import Model
+from irec.models.latent_source import LatentSource, PosteriorSampler
 from irec.models.rvae import RVAE
 from irec.models.two_level_vae import TwoLevelVAE
 from irec.models.zoo import CodingStatistics
@@ -24,6 +26,9 @@ _SEARCH = SearchSettings(n_beams=8)
 _REFERENCE_PIXELS = 32 * 32
 _RVAE_PATCH, _N_RVAE_PATCHES, _RVAE_BATCH = 32, 128, 16
 _TWO_LEVEL_PATCH, _N_TWO_LEVEL_PATCHES = 192, 16
+# Measured on a part of kodim07 at qualities 0, 50 and 100, objective lost per bit of KL: one group
+# 7.7, 9.1 and 12 %, two 7.6, 8.5 and 11 %, four 6.9, 8.1 and 10 %.
+_N_GROUPS = 4
 
 
 @torch.inference_mode()
@@ -43,14 +48,35 @@ def measure_statistics(
         patches = _patches(images, _RVAE_PATCH, _N_RVAE_PATCHES)
         return _medians(_rvae_sources(model, patches), model.n_latent_tensors, _REFERENCE_PIXELS)
     patches = _patches(images, _TWO_LEVEL_PATCH, _N_TWO_LEVEL_PATCHES)
+    groups = _channel_groups(model, patches)
     of_anchors = [
-        _medians([_two_level_source(model, patches, anchor)], 2, _TWO_LEVEL_PATCH**2)
+        _medians(
+            [_two_level_source(model, patches, anchor, groups)],
+            1 + len(groups),
+            _TWO_LEVEL_PATCH**2,
+        )
         for anchor in range(len(model.config.lambdas))
     ]
     return CodingStatistics(
         tuple(steps for one in of_anchors for steps in one.usual_steps),
         tuple(rho for one in of_anchors for rho in one.usual_rho),
+        groups,
     )
+
+
+def _channel_groups(model: TwoLevelVAE, patches: Tensor) -> tuple[tuple[int, ...], ...]:
+    """Channels of z1 in groups that hold about as much KL each, the most telling first."""
+    shares = torch.zeros(model.config.latent_channels, dtype=torch.float64)
+    for anchor in range(len(model.config.lambdas)):
+        source = PosteriorSampler(torch.Generator().manual_seed(0))
+        _generate_latents(model, patches, anchor, source)
+        kl = source.kl_nats[-1].double().sum((0, 2, 3))
+        shares += kl / kl.sum().clamp(min=1e-9)
+    order = shares.argsort(descending=True, stable=True)
+    before = shares[order].cumsum(0) - shares[order]
+    group = (_N_GROUPS * before / shares.sum().clamp(min=1e-9)).long().clamp(max=_N_GROUPS - 1)
+    found = [order[group == number].tolist() for number in range(_N_GROUPS)]
+    return tuple(tuple(channels) for channels in found if channels)
 
 
 def _rvae_sources(model: RVAE, patches: Tensor) -> list[EncodingSource]:
@@ -61,12 +87,21 @@ def _rvae_sources(model: RVAE, patches: Tensor) -> list[EncodingSource]:
     return sources
 
 
-def _two_level_source(model: TwoLevelVAE, patches: Tensor, anchor: int) -> EncodingSource:
+def _two_level_source(
+    model: TwoLevelVAE, patches: Tensor, anchor: int, groups: tuple[tuple[int, ...], ...]
+) -> EncodingSource:
     source = EncodingSource(0, LOSSY_CODER, _SEARCH)
-    position = torch.full((len(patches),), float(anchor))
-    height, width = patches.shape[2:]
-    model.latents(source, model.infer(patches, position), height, width, position)
+    grouped = GroupedSource(source, model.n_latent_tensors, groups)
+    _generate_latents(model, patches, anchor, grouped)
     return source
+
+
+def _generate_latents(
+    model: TwoLevelVAE, patches: Tensor, anchor: int, source: LatentSource
+) -> None:
+    height, width = patches.shape[2:]
+    position = torch.full((len(patches),), float(anchor))
+    model.latents(source, model.infer(patches, position), height, width, position)
 
 
 def _medians(sources: Sequence[EncodingSource], n_tensors: int, n_pixels: int) -> CodingStatistics:

@@ -27,6 +27,7 @@ state. The paper's own coder, for comparison, is :mod:`irec.coding.faithful`.
 from irec.coding.decoder import decode, decode_batch, whitened_sample
 from irec.coding.encoder import encode, encode_batch
 from irec.coding.gaussians import kl_nats, log_ratio_nats
+from irec.coding.layout import blocks_at_each_step
 from irec.coding.settings import CoderSettings, SearchSettings
 from irec.coding.tensor_code import TensorCode
 
@@ -34,6 +35,7 @@ __all__ = [
     "CoderSettings",
     "SearchSettings",
     "TensorCode",
+    "blocks_at_each_step",
     "decode",
     "decode_batch",
     "encode",

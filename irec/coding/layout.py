@@ -60,8 +60,7 @@ def make_layout(
         coder: The shared settings.
         randomness: The tensor's random numbers.
     """
-    wanted = (2 * n_steps + coder.steps_per_block) // (2 * coder.steps_per_block)
-    n_blocks = max(1, min(n_dims // _MIN_DIMS_PER_BLOCK, wanted))
+    n_blocks = _n_blocks(n_dims, n_steps, coder)
     columns = -(-n_dims // n_blocks)
     keys = torch.full((columns * n_blocks,), 1 << 32, device=randomness.device)
     if n_blocks > 1:
@@ -80,3 +79,21 @@ def make_layout(
         dims_of_block=dims_of_block.clamp(max=n_dims - 1),
         is_present=dims_of_block < n_dims,
     )
+
+
+def blocks_at_each_step(n_dims: int, n_steps: int, coder: CoderSettings) -> list[int]:
+    """Return how many of a tensor's blocks take a first step, how many a second, and so on.
+
+    Args:
+        n_dims: Dimensions, at least 1.
+        n_steps: Steps of the whole tensor, at least 1.
+        coder: The shared settings.
+    """
+    n_blocks = _n_blocks(n_dims, n_steps, coder)
+    rest = n_steps % n_blocks
+    return [n_blocks] * (n_steps // n_blocks) + ([rest] if rest else [])
+
+
+def _n_blocks(n_dims: int, n_steps: int, coder: CoderSettings) -> int:
+    wanted = (2 * n_steps + coder.steps_per_block) // (2 * coder.steps_per_block)
+    return max(1, min(n_dims // _MIN_DIMS_PER_BLOCK, wanted))

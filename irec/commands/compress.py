@@ -97,7 +97,7 @@ def compress(
         from irec.codec import LossyCodec, encoder
 
         codec = encoder(lossy, effort, checkpoint, verify, device)
-        if isinstance(codec, LossyCodec) and not codec.has_quality and asks_for_rate:
+        if isinstance(codec, LossyCodec) and not codec.rates.has_quality and asks_for_rate:
             # Once, rather than of each image.
             raise UsageError(
                 f"{codec.checkpoint.name} is a model of one rate: it takes no --quality and no "

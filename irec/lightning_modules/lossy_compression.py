@@ -54,7 +54,7 @@ def _compress(
     result = LossyResult(
         name=image.name,
         quality=encoded.quality,
-        lagrangian=codec.trade_off(quality),
+        lagrangian=codec.rates.lambda_of(codec.rates.rate_of(quality)),
         height=height,
         width=width,
         channels=channels,

@@ -26,6 +26,9 @@ from irec.models.rate_control import RateControl
 
 Distortion = Literal["mse", "ms_ssim"]
 
+# Pixels of an image for each position of z1 and of z2.
+Z1_PIXELS, Z2_PIXELS = 16**2, 64**2
+
 _MIN_SCALE = 1e-7
 # Raw scale of fresh posteriors: narrow enough that the image gets through from the first step on.
 _FIRST_RAW_SCALE = -2.0

@@ -44,10 +44,13 @@ class CodingStatistics:
         usual_steps: per latent tensor, coder steps of a usual 32x32 image; for a model of several
             rates at its first anchor, then at the next, and so on.
         usual_rho: likewise, the usual index of the schedule, 0 to 31.
+        channel_groups: of lossy models, the channels of the last tensor, which is coded in these
+            groups one after the other.
     """
 
     usual_steps: tuple[float, ...]
     usual_rho: tuple[int, ...]
+    channel_groups: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def save_checkpoint(folder: Path, model: Model, coding: CodingStatistics) -> Non
     config = {
         "architecture": architecture_of(model.config),
         "model": asdict(model.config),
-        "coding": asdict(coding),
+        "coding": {name: value for name, value in asdict(coding).items() if value},
     }
     contents = {
         WEIGHTS_FILE: save(folded_state(model)),
@@ -204,7 +207,9 @@ def _load_folder(folder: Path) -> Checkpoint:
         config = json.loads(_read(folder / CONFIG_FILE))
         architecture, values = config["architecture"], config["model"]
         coding = CodingStatistics(
-            tuple(config["coding"]["usual_steps"]), tuple(config["coding"]["usual_rho"])
+            tuple(config["coding"]["usual_steps"]),
+            tuple(config["coding"]["usual_rho"]),
+            tuple(tuple(group) for group in config["coding"].get("channel_groups", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error!r}") from error

@@ -59,11 +59,11 @@ def compress_lossy(image, checkpoint, **options):
 
 
 def test_lossy_quality_and_target_choose_the_rate(tiny_lossy_checkpoint):
-    image = picture(64, 96, 3)
+    image = picture(128, 192, 3)
     files = [compress_lossy(image, tiny_lossy_checkpoint, quality=q) for q in (0.0, 50.0, 100.0)]
     assert len(files[0]) < len(files[1]) < len(files[2])
     assert compress_lossy(image, tiny_lossy_checkpoint) == files[1]
-    target = 8 * (len(files[1]) + 2) / (64 * 96)
+    target = 8 * (len(files[1]) + 2) / (128 * 192)
     data = compress_lossy(image, tiny_lossy_checkpoint, target_bpp=target)
     assert len(files[0]) < len(data) <= len(files[1]) + 2
     decoded = irec.decompress(data, checkpoint=str(tiny_lossy_checkpoint))

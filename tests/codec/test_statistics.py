@@ -4,6 +4,7 @@ import torch
 
 from irec.codec.statistics import _patches, measure_statistics
 from irec.errors import DataError
+from irec.models.latent_source import PosteriorSampler
 from irec.models.zoo import load_checkpoint
 from tests.checkpoints import write_lossy_checkpoint
 from tests.pictures import picture
@@ -25,9 +26,26 @@ def test_small_images_are_refused():
 def test_every_rate_of_a_lossy_model_has_statistics_of_its_own(tmp_path):
     model = load_checkpoint(write_lossy_checkpoint(tmp_path / "lossy")).model
     coding = measure_statistics(model, [picture(192, 384, 3, 0)])
-    assert len(coding.usual_steps) == len(coding.usual_rho) == 2 * 3
-    # z1 of the three anchors: more bits, the higher the rate.
-    assert coding.usual_steps[1] < coding.usual_steps[3] < coding.usual_steps[5]
+    n_tensors = 1 + len(coding.channel_groups)
+    assert len(coding.usual_steps) == len(coding.usual_rho) == 3 * n_tensors
+    lowest, middle, highest = (
+        sum(coding.usual_steps[anchor * n_tensors : (anchor + 1) * n_tensors])
+        for anchor in range(3)
+    )
+    assert 0 < lowest < middle < highest
+
+
+def test_channels_are_grouped_by_what_they_tell(tmp_path):
+    model = load_checkpoint(write_lossy_checkpoint(tmp_path / "lossy")).model
+    groups = measure_statistics(model, [picture(192, 384, 3, 0)]).channel_groups
+    assert sorted(channel for group in groups for channel in group) == list(range(5))
+    source = PosteriorSampler(torch.Generator().manual_seed(1))
+    pixels = torch.from_numpy(picture(192, 384, 3, 0).transpose(2, 0, 1).copy())[None].float()
+    with torch.no_grad():
+        model(pixels, source, torch.ones(1))
+    kl = source.kl_nats[-1].mean((0, 2, 3))
+    means = [float(kl[list(group)].mean()) for group in groups]
+    assert means == sorted(means, reverse=True)
 
 
 def test_statistics_are_for_an_area_of_32_by_32(tmp_path):

@@ -1,0 +1,79 @@
+"""z1 coded in groups of channels, the most telling ones first.
+
+Channels differ a hundredfold in what they tell of an image, and the order is nearly the same for
+all images and rates, so it stands in the checkpoint. Groups of like channels are coded as tensors
+of their own: each gets the schedule and the blocks that suit it, and the beginning of a file holds
+what matters most.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.distributions import Normal
+
+from irec.coding import CoderSettings, blocks_at_each_step
+from irec.models.latent_source import LatentSource
+
+
+class GroupedSource:
+    """Hands the channels of the last latent tensor to another source group by group."""
+
+    def __init__(
+        self, inner: LatentSource, n_tensors: int, groups: Sequence[Sequence[int]]
+    ) -> None:
+        """Set up the source for one generative pass.
+
+        Args:
+            inner: sees the model's tensors but the last, and then its groups.
+            n_tensors: how many tensors the model asks for.
+            groups: channels of each group; every channel is in one of them.
+        """
+        self._inner = inner
+        self._n_left = n_tensors
+        self._groups = groups
+
+    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
+        """Return the next latent tensor."""
+        self._n_left -= 1
+        if self._n_left:
+            return self._inner(prior, posterior)
+        z = torch.empty_like(prior.loc)
+        for group in self._groups:
+            channels = list(group)
+            own = None if posterior is None else _channels(posterior, channels)
+            z[:, channels] = self._inner(_channels(prior, channels), own)
+        return z
+
+
+def _channels(normal: Normal, channels: list[int]) -> Normal:
+    return Normal(normal.loc[:, channels], normal.scale[:, channels], validate_args=False)
+
+
+def progression(
+    n_steps: Sequence[int], n_dims: Sequence[int], coder: CoderSettings
+) -> Int64[np.ndarray, " indices"]:
+    """Which tensor each index of a file belongs to: whatever is coarsest is refined next.
+
+    The first tensor comes first. Of the others that one is refined by a step of all its blocks
+    whose dimensions still lack the most bits, on average: as in reverse water-filling (Cover and
+    Thomas, Elements of Information Theory, section 10.3.3), errors sink to a common level.
+
+    Args:
+        n_steps: of each tensor.
+        n_dims: dimensions of each tensor.
+        coder: of all of them.
+    """
+    stages: list[tuple[float, int, int]] = []
+    for tensor, (steps, dims) in enumerate(zip(n_steps, n_dims, strict=True)):
+        counts = blocks_at_each_step(dims, steps, coder) if steps else []
+        for step, n_blocks in enumerate(counts):
+            # One division of whole numbers, which every machine rounds alike.
+            lacking = steps * (len(counts) - step) / (len(counts) * dims)
+            stages.append((-lacking if tensor else -float("inf"), tensor, n_blocks))
+    # Stable, so that a tensor's own steps stay in their order.
+    stages.sort(key=lambda stage: stage[:2])
+    tensors = np.array([tensor for _, tensor, _ in stages], dtype=np.int64)
+    return np.repeat(tensors, [n_blocks for _, _, n_blocks in stages])
