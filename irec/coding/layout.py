@@ -12,10 +12,6 @@ from torch import Tensor
 from irec.coding.settings import CoderSettings, Order
 from irec.coding.shared_randomness import SharedRandomness
 
-# All blocks take as many steps, so a block should not stand or fall with one dimension. Only
-# tensors of more than a nat per dimension come near this.
-_MIN_DIMS_PER_BLOCK = 16
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -96,4 +92,4 @@ def blocks_at_each_step(n_dims: int, n_steps: int, coder: CoderSettings) -> list
 
 def _n_blocks(n_dims: int, n_steps: int, coder: CoderSettings) -> int:
     wanted = (2 * n_steps + coder.steps_per_block) // (2 * coder.steps_per_block)
-    return max(1, min(n_dims // _MIN_DIMS_PER_BLOCK, wanted))
+    return max(1, min(n_dims // coder.min_dims_per_block, wanted))

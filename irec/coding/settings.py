@@ -23,6 +23,9 @@ class CoderSettings:
         steps_per_block: Steps that a block takes on average, K. Measured on a 6-block RVAE, M = 64,
             256 beams, loss (sent - log-ratio) / KL: 8.4 % with K = 3, 7.8 % with 4, 8.3 % with 6
             and 8; time grows with K, as wider blocks have more dimensions to weigh per step.
+        min_dims_per_block: Dimensions that a block has at least; where they hold more than its
+            usual nats, it takes more steps. All blocks take as many, so none should stand or fall
+            with one dimension.
         blocks_per_stream: Blocks searched one after the other; longer tensors are cut into streams
             that are searched side by side.
         order: In which order a stream's path runs and its indices are sent. "block": all steps of
@@ -35,6 +38,7 @@ class CoderSettings:
     candidates_per_step: int = 64
     steps_per_block: int = 4
     blocks_per_stream: int = 64
+    min_dims_per_block: int = 16
     order: Order = "block"
 
     def __post_init__(self) -> None:
@@ -44,7 +48,7 @@ class CoderSettings:
             raise InvalidParameterError(
                 f"candidates_per_step must be a power of two in [2, 65536], not {m}."
             )
-        for name in ("steps_per_block", "blocks_per_stream"):
+        for name in ("steps_per_block", "blocks_per_stream", "min_dims_per_block"):
             if getattr(self, name) < 1:
                 raise InvalidParameterError(f"{name} must be at least 1.")
         if self.order not in get_args(Order):
