@@ -34,11 +34,34 @@ def images() -> dict[str, np.ndarray]:
     }
 
 
+def lossy_files() -> dict[str, bytes]:
+    """Lossy files of every colour kind, at rates from end to end, and one that is cut off."""
+    pinned = images()
+    astronaut = read_image(SAMPLES / "astronaut.png")
+    chosen = {
+        "rgb_1x1_q100": (pinned["rgb_1x1"], 100.0),
+        "rgb_65x127_q50": (astronaut[100:165, 180:307], 50.0),
+        "grey_40x24_q75": (pinned["grey_40x24"], 75.0),
+        "rgba_31x17_q12.5": (pinned["rgba_31x17"], 12.5),
+        "grey_alpha_31x17_q0": (pinned["grey_alpha_31x17"], 0.0),
+    }
+    files = {
+        name: irec.compress(pixels, lossy=True, quality=quality)
+        for name, (pixels, quality) in chosen.items()
+    }
+    whole = irec.compress(astronaut[:128, 128:320], lossy=True, quality=90.0)
+    return {**files, "rgb_128x192_q90_truncated": whole[: len(whole) // 2]}
+
+
 def main() -> None:
-    """Write a .png and an .irec file for each image."""
+    """Write a .png and an .irec file for each image; beside lossy ones lies what they decode to."""
     for name, pixels in images().items():
         (FOLDER / f"{name}.png").write_bytes(encode_image(pixels, ".png"))
         (FOLDER / f"{name}.irec").write_bytes(irec.compress(pixels))
+    for name, data in lossy_files().items():
+        decoded = irec.decompress(data, allow_truncated=True)
+        (FOLDER / "lossy" / f"{name}.png").write_bytes(encode_image(decoded, ".png"))
+        (FOLDER / "lossy" / f"{name}.irec").write_bytes(data)
 
 
 if __name__ == "__main__":

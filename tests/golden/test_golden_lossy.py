@@ -1,0 +1,76 @@
+"""Lossy files of format version 1, made with the shipped checkpoint, decode to the pinned pictures.
+
+The promise is equality on one device, and one grey level between devices.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import irec
+from irec.bitstream import read_header
+from irec.errors import BitstreamError
+from irec.images import read_image
+
+FOLDER = Path(__file__).parent / "lossy"
+FILES = sorted(FOLDER.glob("*.irec"))
+
+_DECODE_ALL = """
+import sys
+from pathlib import Path
+import irec
+for path in map(Path, sys.argv[1:]):
+    pixels = irec.decompress(path.read_bytes(), allow_truncated=True)
+    sys.stdout.write(pixels.tobytes().hex() + "\\n")
+"""
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> int:
+    assert one.shape == other.shape
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+def test_every_colour_kind_is_pinned():
+    kinds = {read_header(path.read_bytes()).colour.name for path in FILES}
+    assert kinds == {"RGB", "RGBA", "GREY", "GREY_ALPHA"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_pinned_files_decode(path):
+    decoded = irec.decompress(path.read_bytes(), allow_truncated="truncated" in path.stem)
+    assert difference(decoded, read_image(path.with_suffix(".png"))) <= 1
+
+
+def test_the_file_that_was_cut_off_is_refused_unless_that_is_allowed():
+    (path,) = FOLDER.glob("*truncated.irec")
+    with pytest.raises(BitstreamError, match="allow-truncated"):
+        irec.decompress(path.read_bytes())
+
+
+@pytest.mark.parametrize("capability", ["default", "avx2"])
+def test_pinned_files_decode_with_another_instruction_set(capability):
+    environment = {
+        **os.environ,
+        "ATEN_CPU_CAPABILITY": capability,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.getcwd(),
+    }
+    command = [sys.executable, "-c", _DECODE_ALL, *map(str, FILES)]
+    run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    for path, line in zip(FILES, run.stdout.splitlines(), strict=True):
+        expected = read_image(path.with_suffix(".png"))
+        found = np.frombuffer(bytes.fromhex(line), np.uint8).reshape(expected.shape)
+        assert difference(found, expected) <= 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_pinned_files_decode_on_a_gpu(path):
+    decoded = irec.decompress(path.read_bytes(), allow_truncated=True, device="cuda")
+    assert difference(decoded, read_image(path.with_suffix(".png"))) <= 1
