@@ -46,8 +46,10 @@ class Codec:
 
     def _copies_of(self, model: Any) -> tuple[Any, Any]:
         """The model in float64 for coding, and in float32 for all that may differ by rounding."""
-        on_device = copy.deepcopy(model).to(self.device)
-        return copy.deepcopy(on_device).double(), on_device
+        # Weights born in inference mode, in which Lightning predicts, take part in no gradient.
+        with torch.inference_mode(False):
+            on_device = copy.deepcopy(model).to(self.device)
+            return copy.deepcopy(on_device).double(), on_device
 
     def sizes(self, data: bytes) -> SectionSizes:
         """Where a file's bits go; raises BitstreamError, but the pixels are not checked."""

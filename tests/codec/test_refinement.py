@@ -139,6 +139,16 @@ def test_effort_says_how_many_steps_unless_somebody_does(tmp_path):
     assert LossyCodec(checkpoint, effort=1, refinement_steps=3).refinement_steps == 3
 
 
+def test_codecs_made_in_inference_mode_refine_too(tmp_path):
+    # As Lightning's predict does.
+    with torch.inference_mode():
+        checkpoint = load_checkpoint(write_lossy_checkpoint(tmp_path / "mse"))
+        codec = LossyCodec(checkpoint, effort=1, refinement_steps=2)
+        encoded = codec.encode(picture(64, 64, 3, 0), 50.0)
+    outside = LossyCodec(checkpoint, effort=1, refinement_steps=2)
+    assert outside.encode(picture(64, 64, 3, 0), 50.0).data == encoded.data
+
+
 def test_models_of_another_distortion_are_left_alone(tmp_path):
     checkpoint = load_checkpoint(write_lossy_checkpoint(tmp_path / "mse"))
     model = TwoLevelVAE(replace(checkpoint.model.config, distortion="ms_ssim"))
