@@ -78,6 +78,7 @@ def predict_arguments(checkpoint, pictures, *more):
         f"--data.predict=[{pictures}]",
         "--output_dir=out",
         "--coder.effort=1",
+        "--coder.refinement_steps=1",
         "--trainer.accelerator=cpu",
         *more,
     ]
