@@ -67,8 +67,9 @@ def test_a_run_becomes_a_checkpoint_with_the_averaged_weights(tmp_path):
     averaged = torch.load(run, weights_only=True)["state_dict"]
     for name, value in shipped.model.state_dict().items():
         assert torch.equal(value, averaged[f"model.{name}"].half().float()), name
-    # Steps and schedule of two tensors, at each of three rates.
-    assert len(shipped.coding.usual_steps) == len(shipped.coding.usual_rho) == 6
+    # Steps and schedule of z2 and of each group of z1's channels, at each of three rates.
+    n_numbers = 3 * (1 + len(shipped.coding.channel_groups))
+    assert len(shipped.coding.usual_steps) == len(shipped.coding.usual_rho) == n_numbers
     image = picture(64, 64, 3)
     encoded = LossyCodec(shipped, effort=1).encode(image, 100.0)
     assert encoded.pixels.shape == image.shape
