@@ -29,8 +29,8 @@ def compress(
     image: "np.ndarray | Image | Tensor",
     *,
     lossy: bool = False,
-    quality: float | None = None,
-    target_bpp: float | None = None,
+    quality: float | int | None = None,
+    target_bpp: float | int | None = None,
     effort: int = DEFAULT_EFFORT,
     checkpoint: str | None = None,
     verify: bool = True,
@@ -68,8 +68,8 @@ def compress(
     if isinstance(codec, LosslessCodec):
         return codec.encode([pixels])[0].data
     if target_bpp is not None:
-        return codec.encode_within(pixels, target_bpp).data
-    return codec.encode(pixels, quality).data
+        return codec.encode_within(pixels, float(target_bpp)).data
+    return codec.encode(pixels, None if quality is None else float(quality)).data
 
 
 def encoder(
