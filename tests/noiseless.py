@@ -8,7 +8,7 @@ from irec.lightning_modules import rvae
 class MeanSampler(rvae.PosteriorSampler):
     """Takes the posterior's mean for its sample."""
 
-    def __call__(self, prior, posterior):
+    def __call__(self, prior, posterior, tensor):
         self.kl_nats.append(kl_divergence(posterior, prior))
         return posterior.loc
 

@@ -21,30 +21,27 @@ from irec.models.latent_source import LatentSource
 class GroupedSource:
     """Hands the channels of the last latent tensor to another source group by group."""
 
-    def __init__(
-        self, inner: LatentSource, n_tensors: int, groups: Sequence[Sequence[int]]
-    ) -> None:
+    def __init__(self, inner: LatentSource, split: int, groups: Sequence[Sequence[int]]) -> None:
         """Set up the source for one generative pass.
 
         Args:
             inner: sees the model's tensors but the last, and then its groups.
-            n_tensors: how many tensors the model asks for.
+            split: number of the model's last tensor.
             groups: channels of each group; every channel is in one of them.
         """
         self._inner = inner
-        self._n_left = n_tensors
+        self._split = split
         self._groups = groups
 
-    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
-        """Return the next latent tensor."""
-        self._n_left -= 1
-        if self._n_left:
-            return self._inner(prior, posterior)
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
+        """Return a latent tensor; the groups of the last one take the numbers from its own on."""
+        if tensor != self._split:
+            return self._inner(prior, posterior, tensor)
         z = torch.empty_like(prior.loc)
-        for group in self._groups:
+        for number, group in enumerate(self._groups, start=tensor):
             channels = list(group)
             own = None if posterior is None else _channels(posterior, channels)
-            z[:, channels] = self._inner(_channels(prior, channels), own)
+            z[:, channels] = self._inner(_channels(prior, channels), own, number)
         return z
 
 

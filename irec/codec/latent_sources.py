@@ -18,7 +18,7 @@ class EncodingSource:
     """Codes a sample of each posterior, and hands on what the decoder will decode.
 
     Attributes:
-        codes: for each latent tensor so far, the codes of the batch.
+        codes: the codes of the batch for each latent tensor, in the order of the pass.
     """
 
     def __init__(self, seed: int, coder: CoderSettings, search: SearchSettings) -> None:
@@ -28,11 +28,10 @@ class EncodingSource:
         self.search = search
         self.codes: list[list[TensorCode]] = []
 
-    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
         """Encode, then decode by the decoder's own function: z is equal to the last bit."""
         if posterior is None:
             raise ValueError("EncodingSource needs a posterior: run the inference pass first")
-        tensor = len(self.codes)
         codes = encode_batch(
             posterior, prior, self.seed, tensor=tensor, coder=self.coder, search=self.search
         )
@@ -41,7 +40,7 @@ class EncodingSource:
 
 
 class DecodingSource:
-    """Decodes the latent tensors of a batch, one call after the other."""
+    """Decodes the latent tensors of a batch."""
 
     def __init__(
         self,
@@ -61,13 +60,12 @@ class DecodingSource:
         self.seed = seed
         self.coder = coder
         self.allow_prefix = allow_prefix
-        self._remaining = list(enumerate(codes))[::-1]
+        self._codes = codes
 
-    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
-        """Return the next latent tensor; raises CorruptFileError for an impossible code."""
-        tensor, codes = self._remaining.pop()
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
+        """Return a latent tensor; raises CorruptFileError for an impossible code."""
         return decode_batch(
-            codes,
+            self._codes[tensor],
             prior,
             self.seed,
             tensor=tensor,

@@ -205,7 +205,7 @@ class LossyCodec(Codec):
         if stream.alpha is not None:
             alpha = decompress_alpha(stream.alpha, header.height, header.width)
         source = DecodingSource([[code] for code in codes], header.seed, self.coder, True)
-        grouped = GroupedSource(source, self._model.n_latent_tensors, self._groups)
+        grouped = GroupedSource(source, self._model.n_latent_tensors - 1, self._groups)
         colour = self._generate(grouped, None, tile, header.rate)
         return join_planes(Planes(header.colour, _cut(colour, tile, header.colour), alpha))
 
@@ -239,7 +239,7 @@ class LossyCodec(Codec):
     def _encode(self, planes: Planes, rate: int) -> LossyImage:
         tile = self._tile(*planes.size)
         source = EncodingSource(self.seed, self.coder, self.search)
-        grouped = GroupedSource(source, self._model.n_latent_tensors, self._groups)
+        grouped = GroupedSource(source, self._model.n_latent_tensors - 1, self._groups)
         refining = RefiningSource(grouped, self._refiner(planes, tile, rate))
         colour = self._generate(refining, self._infer(planes, tile, rate), tile, rate)
         header = Header(

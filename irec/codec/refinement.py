@@ -90,15 +90,13 @@ class RefiningSource:
         """Set up the source for one generative pass."""
         self._inner = inner
         self._refiner = refiner
-        self._n_calls = 0
 
-    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
         """As the inner source."""
-        self._n_calls += 1
-        is_z1 = self._n_calls == TwoLevelVAE.n_latent_tensors
+        is_z1 = tensor == TwoLevelVAE.n_latent_tensors - 1
         if is_z1 and posterior is not None and self._refiner.n_steps:
             posterior = self._refiner.refine(prior, posterior)
-        return self._inner(prior, posterior)
+        return self._inner(prior, posterior, tensor)
 
 
 def _bounded(steps: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ def _two_level_source(
     model: TwoLevelVAE, patches: Tensor, anchor: int, groups: tuple[tuple[int, ...], ...]
 ) -> EncodingSource:
     source = EncodingSource(0, LOSSY_CODER, _SEARCH)
-    grouped = GroupedSource(source, model.n_latent_tensors, groups)
+    grouped = GroupedSource(source, model.n_latent_tensors - 1, groups)
     _generate_latents(model, patches, anchor, grouped)
     return source
 

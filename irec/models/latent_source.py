@@ -1,6 +1,6 @@
 """Where a generative pass gets its latent tensors from: the seam between models and coder.
 
-A model has ONE generative pass, which asks a :class:`LatentSource` for each latent tensor in turn.
+A model has ONE generative pass, which asks a :class:`LatentSource` for each latent tensor.
 Sampling (here), encoding and decoding (:mod:`irec.codec.latent_sources`) differ in nothing else,
 so that encoder and decoder cannot diverge.
 """
@@ -16,13 +16,14 @@ from torch.distributions import Normal, kl_divergence
 class LatentSource(Protocol):
     """Called once for each latent tensor, in the order of the generative pass."""
 
-    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
-        """Choose a value for the next latent tensor.
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
+        """Choose a value for a latent tensor.
 
         Args:
             prior: p(z | what was generated so far), batch shape [n, c, h, w].
             posterior: q(z | image, what was generated so far) of the same shape, or None where
                 no image is at hand.
+            tensor: its number, counted from 0 in the order of the generative pass.
 
         Returns:
             z, [n, c, h, w].
@@ -43,7 +44,7 @@ class PriorSampler:
         self.temperature = temperature
         self.generator = generator
 
-    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
         """Draw z ~ N(mean, (temperature * scale)^2)."""
         noise = torch.randn(
             prior.loc.shape,
@@ -66,7 +67,7 @@ class PosteriorSampler:
         self.generator = generator
         self.kl_nats: list[Tensor] = []
 
-    def __call__(self, prior: Normal, posterior: Normal | None) -> Tensor:
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
         """Draw z from the posterior with the reparameterisation trick."""
         if posterior is None:
             raise ValueError("PosteriorSampler needs a posterior: run the inference pass first")

@@ -73,16 +73,20 @@ class BidirectionalBlock(nn.Module):
         return x, Evidence(mean, raw_scale)
 
     def down(
-        self, x: Float[Tensor, "n c h w"], source: LatentSource, evidence: Evidence | None
+        self,
+        x: Float[Tensor, "n c h w"],
+        source: LatentSource,
+        evidence: Evidence | None,
+        tensor: int,
     ) -> Float[Tensor, "n c h w"]:
-        """Generation: ask for z between prior and posterior, and pass it on."""
+        """Generation: ask for z, latent tensor number `tensor`, and pass it on."""
         out = self.down_in(functional.elu(x)).split(self.splits_down, dim=1)
         prior_mean, prior_raw, top_mean, top_raw, h = out
         prior = _normal(prior_mean, prior_raw)
         posterior = None
         if evidence is not None:
             posterior = _normal(top_mean + evidence.mean, top_raw + evidence.raw_scale)
-        z = source(prior, posterior)
+        z = source(prior, posterior, tensor)
         h = self.down_out(functional.elu(torch.cat([z, h], dim=1)))
         return x + RESIDUAL_SCALE * h
 
@@ -155,8 +159,9 @@ class RVAE(nn.Module):
         shape = (batch, -1, height // self.stride, width // self.stride)
         x = self.top.view(1, -1, 1, 1).expand(shape)
         found = evidence if evidence is not None else [None] * len(self.blocks)
-        for block, block_evidence in zip(reversed(self.blocks), found, strict=True):
-            x = block.down(x, source, block_evidence)
+        blocks = zip(reversed(self.blocks), found, strict=True)
+        for tensor, (block, block_evidence) in enumerate(blocks):
+            x = block.down(x, source, block_evidence, tensor)
         # Half precision ends here: the likelihood resolves fractions of a grey level.
         with torch.autocast(x.device.type, enabled=False):
             x = x if x.dtype == torch.float64 else x.float()

@@ -265,10 +265,10 @@ class TwoLevelVAE(nn.Module):
     ) -> Float[Tensor, "n z h w"]:
         """The top-down pass down to z1; arguments as for :meth:`generate`."""
         prior = self.top_prior(height // self.stride, width // self.stride, position)
-        z2 = source(prior, None if evidence is None else evidence.top)
+        z2 = source(prior, None if evidence is None else evidence.top, tensor=0)
         statistics = self.hyper_synthesis(z2, position)
         posterior = None if evidence is None else self.combination(evidence, *statistics)
-        return source(_normal(*statistics), posterior)
+        return source(_normal(*statistics), posterior, tensor=1)
 
     def generate(
         self,

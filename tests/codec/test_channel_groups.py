@@ -16,8 +16,8 @@ class Recorder:
     def __init__(self):
         self.seen = []
 
-    def __call__(self, prior, posterior):
-        self.seen.append((prior, posterior))
+    def __call__(self, prior, posterior, tensor):
+        self.seen.append((prior, posterior, tensor))
         return (prior if posterior is None else posterior).loc
 
 
@@ -27,13 +27,14 @@ def normal(channels):
 
 def test_only_the_last_tensor_is_split_and_comes_back_whole():
     inner = Recorder()
-    source = GroupedSource(inner, 2, [(3, 0), (1,), (4, 2)])
+    source = GroupedSource(inner, 1, [(3, 0), (1,), (4, 2)])
     first, prior, posterior = normal(4), normal(5), normal(5)
-    assert torch.equal(source(first, None), first.loc)
-    assert torch.equal(source(prior, posterior), posterior.loc)
-    assert inner.seen[0] == (first, None)
+    assert torch.equal(source(first, None, 0), first.loc)
+    assert torch.equal(source(prior, posterior, 1), posterior.loc)
+    assert inner.seen[0] == (first, None, 0)
     groups = inner.seen[1:]
-    assert [own.loc.shape[1] for own, _ in groups] == [2, 1, 2]
+    assert [own.loc.shape[1] for own, _, _ in groups] == [2, 1, 2]
+    assert [tensor for _, _, tensor in groups] == [1, 2, 3]
     assert torch.equal(groups[0][1].scale, posterior.scale[:, [3, 0]])
     assert torch.equal(groups[2][0].loc, prior.loc[:, [4, 2]])
 

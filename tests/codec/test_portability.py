@@ -55,7 +55,7 @@ from irec.models.zoo import load_checkpoint
 model = load_checkpoint().model.double()
 generator = torch.Generator().manual_seed(0)
 
-def source(prior, posterior):
+def source(prior, posterior, tensor):
     noise = torch.randn(prior.loc.shape, generator=generator, dtype=torch.float64)
     return prior.loc + prior.scale * noise
 

@@ -35,9 +35,9 @@ def inferred(model, refiner):
     """Prior and posterior of z1, as the generative pass meets them."""
 
     class Keeper(PosteriorSampler):
-        def __call__(self, prior, posterior):
+        def __call__(self, prior, posterior, tensor):
             self.seen = prior, posterior
-            return super().__call__(prior, posterior)
+            return super().__call__(prior, posterior, tensor)
 
     keeper = Keeper(torch.Generator().manual_seed(0))
     pixels = torch.from_numpy(np.ascontiguousarray(refiner.pixels))[None].float()
@@ -118,15 +118,15 @@ def test_nobody_else_notices(model, refiner):
 def test_only_z1_is_refined(model, refiner):
     seen = []
 
-    def inner(prior, posterior):
+    def inner(prior, posterior, tensor):
         seen.append(posterior)
         return posterior.loc
 
     prior, posterior = inferred(model, refiner)
     source = RefiningSource(inner, refiner)
     z2 = Normal(torch.zeros(1, 4, 2, 2), torch.ones(1, 4, 2, 2))
-    source(z2, z2)
-    source(prior, posterior)
+    source(z2, z2, 0)
+    source(prior, posterior, 1)
     assert seen[0] is z2
     assert not torch.equal(seen[1].loc, posterior.loc)
 

@@ -80,7 +80,7 @@ def test_a_run_becomes_a_checkpoint_with_the_averaged_weights(tmp_path, data):
     shipped = load_checkpoint(tmp_path / "exported")
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
 
-    def mean_source(prior, posterior):
+    def mean_source(prior, posterior, tensor):
         return posterior.loc
 
     with torch.no_grad():
