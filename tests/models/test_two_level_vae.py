@@ -31,7 +31,7 @@ class Recorder:
     def __init__(self):
         self.values, self.asked = [], []
 
-    def __call__(self, prior, posterior):
+    def __call__(self, prior, posterior, tensor):
         self.asked.append((prior, posterior))
         self.values.append(posterior.loc + 0.5 * posterior.scale)
         return self.values[-1]
@@ -43,7 +43,7 @@ class Replay:
     def __init__(self, values):
         self.values, self.priors = iter(values), []
 
-    def __call__(self, prior, posterior):
+    def __call__(self, prior, posterior, tensor):
         assert posterior is None
         self.priors.append(prior)
         return next(self.values)
