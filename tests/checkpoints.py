@@ -2,7 +2,7 @@
 
 import torch
 
-from irec.codec.statistics import measure_statistics
+from irec.codec.statistics import measure_lossless, measure_lossy
 from irec.models.latent_source import PosteriorSampler
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
@@ -24,7 +24,7 @@ def write_checkpoint(folder, likelihood="conditional_logistic", seed=0):
             block.up_in.gain[:2] *= 5.0
             block.up_in.bias[2:4] -= 1.5
     images = [picture(32, 32, 3, seed) for seed in range(4)]
-    save_checkpoint(folder, model, measure_statistics(model, images))
+    save_checkpoint(folder, model, measure_lossless(model, images))
     return folder
 
 
@@ -38,5 +38,5 @@ def write_lossy_checkpoint(folder, lambdas=(0.001, 0.01, 0.05), seed=0):
         for anchor in range(len(lambdas) if len(lambdas) > 1 else 0):
             model.analysis.rate_of_mean.log_gain[anchor] = 0.5 * anchor
     images = [picture(192, 192, 3, seed) for seed in range(2)]
-    save_checkpoint(folder, model, measure_statistics(model, images))
+    save_checkpoint(folder, model, measure_lossy(model, images))
     return folder

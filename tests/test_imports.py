@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import irec
+from irec.codec import Codec
+from irec.models.registry import KINDS
 
 PACKAGE = Path(irec.__file__).parent
 
@@ -20,6 +22,7 @@ MAY_IMPORT = {
     "images": {"errors"},
     "terminal": set(),
     **{part: LEAVES for part in BELOW_CODEC | BESIDE},
+    "bitstream": LEAVES | {"coding"},
     "codec": LEAVES | BELOW_CODEC,
     "callbacks": LEAVES | BELOW_CODEC | BESIDE | {"codec", "lightning_modules"},
     "lightning_modules": LEAVES | BELOW_CODEC | BESIDE | {"codec"},
@@ -87,6 +90,13 @@ def test_compressing_loads_no_lightning():
 def test_help_loads_no_torch():
     code = "import irec.commands.app, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_registry_names_what_there_is():
+    for kind in KINDS.values():
+        assert issubclass(kind.resolve_codec(), Codec)
+        assert kind.resolve_codec().network is kind.network
+        assert kind.resolve_result().__module__.startswith("irec.evaluation")
 
 
 def test_names_say_what_modules_hold():

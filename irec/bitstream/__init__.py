@@ -6,20 +6,21 @@ A file is made from likelihood parameters and indices, and gives them back exact
     encoder = ResidualEncoder()
     encoder.add(pixels, quantise(parameters, offset))
     tile = TileCode([TensorCode(n_steps, rho_index, indices), ...], offset)
-    data = pack(Bitstream(header, [tile], encoder.finish()), plan)
+    stream = Bitstream(header, [tile], encoder.finish(), pixel_checksum=pixel_checksum(pixels))
+    packed = pack(stream, plan)
 
-    stream = unpack(data, plan_for)
+    stream = unpack(packed.data, plan_for)
     pixels = ResidualDecoder(stream.residual).next(quantise(parameters, tile.grid_offset))
-    check_pixels(stream.header, pixels)
+    check_pixels(stream, pixels)
 """
 
 from irec.bitstream.alpha import compress_alpha, decompress_alpha
 from irec.bitstream.atomic import OutputFileError, write_atomically
 from irec.bitstream.container import (
-    Bitstream,
-    SectionSizes,
+    PackedFile,
+    check_pixels,
     pack,
-    section_sizes,
+    pixel_checksum,
     shortest_beginning,
     unpack,
 )
@@ -30,35 +31,28 @@ from irec.bitstream.grid import (
     quantise,
     safe_grid_offset,
 )
-from irec.bitstream.header import (
-    DEFAULT_LOG2_CANDIDATES,
-    DEFAULT_SEED,
-    MAX_RATE,
-    Colour,
-    Header,
-    check_pixels,
-    pixel_checksum,
-    read_header,
-)
-from irec.bitstream.payload import TensorCode, TileCode, TilePlan
+from irec.bitstream.header import FORMAT_VERSION, Colour, Header, read_header
+from irec.bitstream.profile import LOSSLESS, LOSSY, Profile
 from irec.bitstream.residual import ResidualDecoder, ResidualEncoder, decode_pixels, encode_pixels
-from irec.bitstream.side_info import SideInfoModel
+from irec.bitstream.sections import Bitstream, TileCode, TilePlan
+from irec.bitstream.side_info import REFERENCE_PIXELS, SideInfoModel
 
 __all__ = [
-    "DEFAULT_LOG2_CANDIDATES",
-    "DEFAULT_SEED",
-    "MAX_RATE",
+    "FORMAT_VERSION",
+    "LOSSLESS",
+    "LOSSY",
+    "REFERENCE_PIXELS",
     "Bitstream",
     "Colour",
     "Header",
     "LogisticParameters",
     "OutputFileError",
+    "PackedFile",
+    "Profile",
     "QuantisedParameters",
     "ResidualDecoder",
     "ResidualEncoder",
-    "SectionSizes",
     "SideInfoModel",
-    "TensorCode",
     "TileCode",
     "TilePlan",
     "check_pixels",
@@ -72,7 +66,6 @@ __all__ = [
     "quantise",
     "read_header",
     "safe_grid_offset",
-    "section_sizes",
     "shortest_beginning",
     "unpack",
     "write_atomically",

@@ -16,6 +16,7 @@ class BitWriter:
 
     def __init__(self) -> None:
         """Starts without bits."""
+        self._whole: list[bytes] = []
         self._pieces: list[UInt8[np.ndarray, " n"]] = []
         self._n_bits = 0
 
@@ -84,9 +85,42 @@ class BitWriter:
         self.write(0, excess.bit_length() - 1)
         self.write(excess, excess.bit_length())
 
+    def write_varint(self, value: int) -> None:
+        """Writes an unsigned number in whole bytes: seven bits each, least significant first.
+
+        The high bit of a byte is set while more follow; there is no needless last byte.
+        """
+        parts = []
+        while value >= 0x80:
+            parts.append(value & 0x7F | 0x80)
+            value >>= 7
+        self.write_bytes(bytes([*parts, value]))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Writes whole bytes.
+
+        Raises:
+            InvalidParameterError: They would not begin at a whole byte.
+        """
+        if self._n_bits % 8:
+            raise InvalidParameterError(f"bytes cannot follow {self._n_bits} bits")
+        # Bits packed now stay small: one that waits takes a byte.
+        self._whole += [np.packbits(piece).tobytes() for piece in self._joined()]
+        self._whole.append(data)
+        self._pieces = []
+        self._n_bits += 8 * len(data)
+
+    def align(self) -> None:
+        """Writes zero bits up to a whole byte."""
+        self.write(0, -self._n_bits % 8)
+
     def to_bytes(self) -> bytes:
         """Everything written, padded with zero bits to whole bytes."""
-        return np.packbits(np.concatenate([*self._pieces, np.empty(0, np.uint8)])).tobytes()
+        return b"".join([*self._whole, *(np.packbits(piece).tobytes() for piece in self._joined())])
+
+    def _joined(self) -> list[UInt8[np.ndarray, " n"]]:
+        """The bits that are not in whole bytes yet, in one piece if there are any."""
+        return [np.concatenate(self._pieces)] if self._pieces else []
 
 
 class BitReader:
@@ -94,6 +128,7 @@ class BitReader:
 
     def __init__(self, data: bytes) -> None:
         """Starts at the first bit of ``data``."""
+        self._data = data
         self._bytes = np.frombuffer(data, dtype=np.uint8)
         self._position = 0
 
@@ -155,16 +190,48 @@ class BitReader:
             raise CorruptFileError("a number in the file is longer than any that irec writes")
         return (RICE_ESCAPE << parameter) + ((1 << length) | self.read(length)) - 1
 
-    def align(self) -> int:
-        """Skips to the next whole byte and returns the number of bits skipped, 0 to 7.
+    def read_varint(self) -> int:
+        """Reads a varint of up to 64 bits, which begins at a whole byte.
+
+        Raises:
+            TruncatedFileError: The bytes end inside it.
+            CorruptFileError: It is longer than 64 bits or than it needs to be.
+        """
+        value = 0
+        for shift in range(0, 70, 7):
+            (field,) = self.read_bytes(1)
+            value |= (field & 0x7F) << shift
+            if field < 0x80:
+                if (field == 0 and shift) or value >> 64:
+                    break
+                return value
+        raise CorruptFileError("the file holds a malformed number")
+
+    def read_bytes(self, count: int) -> bytes:
+        """Reads whole bytes, which begin at a whole byte.
+
+        Raises:
+            TruncatedFileError: Fewer are left.
+        """
+        assert self._position % 8 == 0
+        self._check_left(8 * count)
+        start = self._position // 8
+        self._position += 8 * count
+        return self._data[start : start + count]
+
+    def bytes_read(self) -> bytes:
+        """Everything read so far, in whole bytes."""
+        assert self._position % 8 == 0
+        return self._data[: self._position // 8]
+
+    def align(self) -> None:
+        """Skips to the next whole byte.
 
         Raises:
             CorruptFileError: A skipped bit is not zero, as a writer leaves it.
         """
-        skipped = -self._position % 8
-        if self.read(skipped):
+        if self.read(-self._position % 8):
             raise CorruptFileError("the padding bits are not zero")
-        return skipped
 
     def _count_run(self, bit: int, limit: int) -> int:
         """Counts equal bits up to ``limit``; the bit that ends a shorter run is read too."""
@@ -174,15 +241,18 @@ class BitReader:
         return limit
 
     def _take(self, n_bits: int) -> UInt8[np.ndarray, " n"]:
-        if n_bits > self.bits_left:
-            raise TruncatedFileError(
-                f"the file ends early: {n_bits} bits are needed, {self.bits_left} are left"
-            )
+        self._check_left(n_bits)
         start, stop = self._position, self._position + n_bits
         first_byte = start // 8
         bits = np.unpackbits(self._bytes[first_byte : -(-stop // 8)])
         self._position = stop
         return bits[start - 8 * first_byte : stop - 8 * first_byte]
+
+    def _check_left(self, n_bits: int) -> None:
+        if n_bits > self.bits_left:
+            raise TruncatedFileError(
+                f"the file ends early: {n_bits} bits are needed, {self.bits_left} are left"
+            )
 
 
 def _check_width(width: int) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from irec.bitstream.bits import BitReader, BitWriter
+from irec.coding.schedule import N_RATES
 from irec.errors import CorruptFileError, InvalidParameterError
 
-N_RHO = 32
 MAX_STEPS = (1 << 31) - 1
 
-_REFERENCE_PIXELS = 32 * 32
+REFERENCE_PIXELS = 32 * 32
 # All prediction happens in integers, sixteenths of a step.
 _UNIT = 16
 
@@ -22,6 +22,8 @@ _UNIT = 16
 @dataclass(frozen=True)
 class SideInfoModel:
     """What is usual for a checkpoint's latent tensors; stands in the checkpoint, not in the file.
+
+    Made by :meth:`irec.bitstream.profile.Profile.side_info_model`.
 
     Attributes:
         usual_steps: Per tensor, steps of a usual tile of 32x32 pixels; scaled with the tile's area.
@@ -37,9 +39,9 @@ class SideInfoModel:
 
     usual_steps: tuple[float, ...]
     usual_rho: tuple[int, ...]
-    steps_spread: float = 0.125
-    rho_rice: int = 0
-    tile_weight: float = 16.0
+    steps_spread: float
+    rho_rice: int
+    tile_weight: float
 
     def __post_init__(self) -> None:
         """Checks lengths and ranges."""
@@ -49,7 +51,7 @@ class SideInfoModel:
             )
         if not all(0 <= steps <= MAX_STEPS for steps in self.usual_steps):
             raise InvalidParameterError(f"usual steps {self.usual_steps}")
-        if not all(0 <= rho < N_RHO for rho in self.usual_rho):
+        if not all(0 <= rho < N_RATES for rho in self.usual_rho):
             raise InvalidParameterError(f"usual rho indices {self.usual_rho}; 0 to 31 are possible")
         if not (0 < self.steps_spread <= 1 and 0 <= self.rho_rice <= 4 and self.tile_weight > 0):
             raise InvalidParameterError(
@@ -64,7 +66,7 @@ class _StepsPredictor:
     def __init__(self, model: SideInfoModel, tile_pixels: int) -> None:
         # Floats of the checkpoint meet one multiplication and one rounding, which IEEE 754 fixes.
         self._usual = [
-            round(steps * _UNIT) * tile_pixels // _REFERENCE_PIXELS for steps in model.usual_steps
+            round(steps * _UNIT) * tile_pixels // REFERENCE_PIXELS for steps in model.usual_steps
         ]
         self._spread = max(1, round(model.steps_spread * _UNIT))
         self._seen_usual = self._seen = max(1, round(model.tile_weight * _UNIT))
@@ -105,7 +107,7 @@ def write_side_info(
         )
     predictor = _StepsPredictor(model, tile_pixels)
     for tensor, (n_steps, rho_index) in enumerate(tensors):
-        if not (0 <= n_steps <= MAX_STEPS and 0 <= rho_index < N_RHO):
+        if not (0 <= n_steps <= MAX_STEPS and 0 <= rho_index < N_RATES):
             raise InvalidParameterError(f"{n_steps} steps with rho index {rho_index}")
         if n_steps == 0 and rho_index != 0:
             raise InvalidParameterError("a tensor without steps has rho index 0")
@@ -136,7 +138,7 @@ def read_side_info(
         prediction, parameter = predictor.predict(tensor)
         n_steps = unfold(reader.read_rice(parameter), prediction)
         rho_index = unfold(reader.read_rice(model.rho_rice), usual_rho) if n_steps else 0
-        if n_steps > MAX_STEPS or rho_index >= N_RHO:
+        if n_steps > MAX_STEPS or rho_index >= N_RATES:
             raise CorruptFileError(f"the file claims {n_steps} steps with rho index {rho_index}")
         predictor.observe(tensor, n_steps)
         tensors.append((n_steps, rho_index))

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
 from irec.callbacks.bitstream_writer import gather
-from irec.codec import LosslessCodec, LossyCodec
+from irec.codec import Codec
 from irec.evaluation.results import LossyResult, Row, totals
 from irec.lightning_modules.compression import CompressedBatch
 
@@ -41,7 +41,7 @@ class CompressionLogger(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the batch's rows, and thumbnails of the first images."""
-        codec: LosslessCodec | LossyCodec = pl_module.codec  # type: ignore[assignment]
+        codec: Codec = pl_module.codec  # type: ignore[assignment]
         for image in outputs.images:
             self._rows.append(image.result)
             if len(self._thumbnails) < self.n_thumbnails:

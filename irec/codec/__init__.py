@@ -1,27 +1,26 @@
 """Image -> bytes -> image; the only place where models, coding and bitstream meet."""
 
-from irec.codec.api import codec_for, compress, decompress, encoder
-from irec.codec.base import DEFAULT_EFFORT
-from irec.codec.description import FileDescription, describe
-from irec.codec.encoded import EncodedImage, IdealBits
+from irec.codec.api import codec_for, compress, decompress, describe, load_codec, make_codec
+from irec.codec.base import Codec, Encoded, FileDescription, Ideal
 from irec.codec.lossless import LosslessCodec
-from irec.codec.lossy import IdealImage, LossyCodec, LossyImage
-from irec.codec.rates import DEFAULT_QUALITY, nearest_quality
+from irec.codec.lossy import LossyCodec
+from irec.codec.qualities import DEFAULT_QUALITY, nearest_quality
+from irec.coding import DEFAULT_EFFORT
 
 __all__ = [
     "DEFAULT_EFFORT",
     "DEFAULT_QUALITY",
-    "EncodedImage",
+    "Codec",
+    "Encoded",
     "FileDescription",
-    "IdealBits",
-    "IdealImage",
+    "Ideal",
     "LosslessCodec",
     "LossyCodec",
-    "LossyImage",
     "codec_for",
     "compress",
     "decompress",
     "describe",
-    "encoder",
+    "load_codec",
+    "make_codec",
     "nearest_quality",
 ]

@@ -7,15 +7,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from irec.bitstream import read_header
-from irec.codec.base import DEFAULT_EFFORT
-from irec.codec.lossless import LosslessCodec
-from irec.codec.lossy import LossyCodec
-from irec.errors import InvalidParameterError
+from irec.codec.base import Codec, FileDescription
+from irec.coding import DEFAULT_EFFORT
+from irec.errors import CheckpointError, InvalidParameterError
 from irec.images import from_any
-from irec.models.rvae import RVAE
+from irec.models.registry import kind_of
 from irec.models.zoo import (
     DEFAULT_CHECKPOINT,
     DEFAULT_LOSSY_CHECKPOINT,
+    Checkpoint,
     find_checkpoint,
     load_checkpoint,
 )
@@ -64,21 +64,10 @@ def compress(
     if quality is not None and target_bpp is not None:
         raise InvalidParameterError("quality and target_bpp exclude each other")
     pixels = from_any(image)
-    codec = encoder(lossy, effort, checkpoint, verify, device)
-    if isinstance(codec, LosslessCodec):
-        return codec.encode([pixels])[0].data
+    codec = load_codec(checkpoint, lossy=lossy, effort=effort, verify=verify, device=device)
     if target_bpp is not None:
         return codec.encode_within(pixels, float(target_bpp)).data
     return codec.encode(pixels, None if quality is None else float(quality)).data
-
-
-def encoder(
-    lossy: bool, effort: int, checkpoint: str | None, verify: bool, device: str
-) -> LosslessCodec | LossyCodec:
-    """The codec that :func:`compress` compresses with; arguments and errors as there."""
-    if lossy:
-        return _lossy_codec(checkpoint or DEFAULT_LOSSY_CHECKPOINT, effort, verify, device)
-    return _lossless_codec(checkpoint or DEFAULT_CHECKPOINT, effort, verify, device)
 
 
 def decompress(
@@ -104,32 +93,56 @@ def decompress(
         BitstreamError: the bytes are damaged, foreign, or need another model or irec.
         CheckpointError: there is no such checkpoint.
     """
-    codec = codec_for(data, checkpoint=checkpoint, device=device)
-    if isinstance(codec, LossyCodec):
-        return codec.decode(data, allow_truncated)
-    return codec.decode(data)
+    return codec_for(data, checkpoint=checkpoint, device=device).decode(data, allow_truncated)
 
 
-def codec_for(
-    data: bytes, *, checkpoint: str | None = None, device: str = "cpu"
-) -> LosslessCodec | LossyCodec:
+def describe(data: bytes, checkpoint: str | None = None) -> FileDescription:
+    """Read what a file holds without decoding its pixels.
+
+    Arguments and errors as for :func:`decompress`.
+    """
+    return codec_for(data, checkpoint=checkpoint).describe(data)
+
+
+@functools.lru_cache(maxsize=4)
+def load_codec(
+    checkpoint: str | None = None,
+    *,
+    lossy: bool = False,
+    effort: int = DEFAULT_EFFORT,
+    verify: bool = True,
+    device: str = "cpu",
+) -> Codec:
+    """The codec that :func:`compress` compresses with; arguments and errors as there."""
+    default = DEFAULT_LOSSY_CHECKPOINT if lossy else DEFAULT_CHECKPOINT
+    found = load_checkpoint(checkpoint or default)
+    codec = make_codec(found, effort=effort, verify=verify, device=device)
+    if codec.profile.is_lossy != lossy:
+        raise CheckpointError(
+            f"{found.name} is a lossless model; --lossy needs a lossy one"
+            if lossy
+            else f"{found.name} is a lossy model: compress --lossy takes it"
+        )
+    return codec
+
+
+def codec_for(data: bytes, *, checkpoint: str | None = None, device: str = "cpu") -> Codec:
     """The codec that decodes a file; arguments and errors as for :func:`decompress`."""
     return _decoder(read_header(data).fingerprint, checkpoint, device)
 
 
-@functools.lru_cache(maxsize=4)
-def _lossless_codec(name: str, effort: int, verify: bool, device: str) -> LosslessCodec:
-    return LosslessCodec(load_checkpoint(name), effort=effort, verify=verify, device=device)
+def make_codec(checkpoint: Checkpoint, **options: object) -> Codec:
+    """The codec of a checkpoint's kind of model.
+
+    Args:
+        checkpoint: the model.
+        options: of the codec's class, such as `effort`, `seed`, `verify` and `device`.
+    """
+    codec: Codec = kind_of(checkpoint.model.config).resolve_codec()(checkpoint, **options)
+    return codec
 
 
 @functools.lru_cache(maxsize=4)
-def _lossy_codec(name: str, effort: int, verify: bool, device: str) -> LossyCodec:
-    return LossyCodec(load_checkpoint(name), effort=effort, verify=verify, device=device)
-
-
-@functools.lru_cache(maxsize=4)
-def _decoder(fingerprint: bytes, checkpoint: str | None, device: str) -> LosslessCodec | LossyCodec:
+def _decoder(fingerprint: bytes, checkpoint: str | None, device: str) -> Codec:
     found = find_checkpoint(fingerprint) if checkpoint is None else load_checkpoint(checkpoint)
-    if isinstance(found.model, RVAE):
-        return LosslessCodec(found, device=device)
-    return LossyCodec(found, device=device)
+    return make_codec(found, device=device)

@@ -1,63 +1,323 @@
-"""What the lossless and the lossy codec share: settings, and reading a file's structure."""
+"""What every codec offers, whatever its model: ``encode``, ``decode``, ``ideal``, ``describe``."""
 
+import abc
 import copy
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 
-from irec.bitstream import Bitstream, Header, SectionSizes, TilePlan, section_sizes, unpack
+from irec.bitstream import (
+    FORMAT_VERSION,
+    Bitstream,
+    Header,
+    Profile,
+    TileCode,
+    TilePlan,
+    pack,
+    shortest_beginning,
+    unpack,
+)
 from irec.codec.planes import MAX_PIXELS
-from irec.coding import CoderSettings, SearchSettings
-from irec.errors import CorruptFileError, ModelMismatchError
-from irec.models.zoo import Checkpoint
+from irec.coding import DEFAULT_EFFORT, SearchSettings
+from irec.errors import (
+    BitstreamError,
+    CheckpointError,
+    CorruptFileError,
+    InvalidParameterError,
+    IrecError,
+    ModelMismatchError,
+)
+from irec.models.registry import Model
+from irec.models.zoo import Checkpoint, CodingStatistics
 
-DEFAULT_EFFORT = 5
+Image = UInt8[np.ndarray, "h w c"]
 
 
-class Codec:
-    """Compresses images with one checkpoint; a subclass says how.
+@dataclass(frozen=True)
+class Encoded:
+    """A compressed image.
 
     Attributes:
+        data: the bytes of an ``.irec`` file.
+        sizes: where they go: bits of each section, by name.
+        pixels: uint8 [h, w, c], what the file decodes to (on the same device, if it is lossy).
+        quality: 0 to 100 of a lossy file; None where the model has one quality.
+    """
+
+    data: bytes
+    sizes: dict[str, int]
+    pixels: UInt8[np.ndarray, "h w c"]
+    quality: float | None = None
+
+    @property
+    def file_bits(self) -> int:
+        """Size of the file."""
+        return 8 * len(self.data)
+
+    @property
+    def index_bits(self) -> int:
+        """What the latent tensors took."""
+        return self.sizes["indices"]
+
+    @property
+    def residual_bits(self) -> int:
+        """What the pixels took, given the latent tensors."""
+        return self.sizes.get("residual", 0)
+
+    @property
+    def side_bits(self) -> int:
+        """Everything else: header, checksum, steps and rho, padding to whole bytes, alpha."""
+        return self.file_bits - self.index_bits - self.residual_bits
+
+
+@dataclass(frozen=True)
+class Ideal:
+    """What a perfect coder would need: exact posterior samples, at the cost of their KL.
+
+    Attributes:
+        kl_bits: KL(posterior || prior) of all latent tensors, averaged over samples.
+        likelihood_bits: -log2 p(colour values | latent tensors), likewise; 0 of a lossy model.
+        pixels: uint8 [h, w, c] decoded from each sample; of a lossy model only.
+    """
+
+    kl_bits: float
+    likelihood_bits: float = 0.0
+    pixels: tuple[UInt8[np.ndarray, "h w c"], ...] = ()
+
+    @property
+    def total_bits(self) -> float:
+        """The negative ELBO; of a lossy model the KL."""
+        return self.kl_bits + self.likelihood_bits
+
+
+@dataclass(frozen=True)
+class FileDescription:
+    """A file's contents.
+
+    Attributes:
+        format_version: of the file.
+        header: image size, colour, model fingerprint, seed.
+        checkpoint: name of the model that decodes the file.
+        quality: 0 to 100 of a lossy file; None where its model has one quality.
+        trade_off: the lambda that a lossy file was made for.
+        tiles: grid offset, steps and rho of each latent tensor, indices.
+        sections: bits of each part of the file; they sum to 8 x its length.
+        shortest_beginning: of a lossy file, how many of its first bytes decode to something.
+    """
+
+    format_version: int
+    header: Header
+    checkpoint: str
+    quality: float | None
+    trade_off: float | None
+    tiles: list[TileCode]
+    sections: dict[str, int]
+    shortest_beginning: int | None = None
+
+
+class Codec(abc.ABC):
+    """Compresses images with one checkpoint; a subclass says how, for one kind of model.
+
+    Attributes:
+        profile: of the files that the codec makes and reads.
+        network: class of the models that it takes.
         checkpoint: the model; decoding needs the same.
-        coder: what encoder and decoder share beside the model.
+        search: how hard the encoder looks.
         seed: of the shared randomness of new files.
         verify: whether every new file is decoded and compared before it is returned.
         device: where model and search run.
     """
 
-    is_lossy: bool
+    profile: ClassVar[Profile]
+    network: ClassVar[type[Any]]
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        coder: CoderSettings,
-        effort: int,
-        seed: int,
-        verify: bool,
-        device: str | torch.device,
+        *,
+        effort: int = DEFAULT_EFFORT,
+        seed: int = 0,
+        verify: bool = True,
+        device: str | torch.device = "cpu",
     ) -> None:
-        """Set up a codec; raises InvalidParameterError where `effort` is out of range."""
+        """Set up a codec.
+
+        Args:
+            checkpoint: the model; decoding needs the same.
+            effort: how hard the encoder searches, 1 (fastest) to 9; each level doubles the time.
+                Decoding takes the same time whatever it was.
+            seed: of the shared randomness; stands in the file where it is not 0.
+            verify: decode every file and compare before returning it.
+            device: where the model and the search run.
+
+        Raises:
+            InvalidParameterError: `effort` is out of range.
+            CheckpointError: the checkpoint is of another kind of model.
+        """
+        if not isinstance(checkpoint.model, self.network):
+            raise CheckpointError(
+                f"{checkpoint.name} holds a {type(checkpoint.model).__name__}, "
+                f"{type(self).__name__} needs a {self.network.__name__}"
+            )
         self.checkpoint = checkpoint
-        self.coder = coder
         self.search = SearchSettings.from_effort(effort)
         self.seed = seed
         self.verify = verify
         self.device = torch.device(device)
 
-    def _copies_of(self, model: Any) -> tuple[Any, Any]:
+    @property
+    def has_quality(self) -> bool:
+        """Whether `encode` takes a quality."""
+        return False
+
+    @abc.abstractmethod
+    def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
+        """Compress an image.
+
+        Args:
+            image: uint8 [h, w, c] with c = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA); alpha is
+                always kept without loss.
+            quality: 0 (smallest files) to 100 (best images), in steps of 0.5, of models that have
+                such; 50 where it is None.
+
+        Raises:
+            UnsupportedImageError: the image is of another kind.
+            InvalidParameterError: the model has no such quality.
+        """
+
+    def encode_batch(
+        self, images: Sequence[np.ndarray], quality: float | None = None
+    ) -> list[Encoded]:
+        """Compress images together where that is faster; arguments as for :meth:`encode`."""
+        return [self.encode(image, quality) for image in images]
+
+    def encode_within(self, image: UInt8[np.ndarray, "h w c"], max_bpp: float) -> Encoded:
+        """Compress an image at the best quality whose file has at most `max_bpp` bits per pixel.
+
+        Raises:
+            UnsupportedImageError: the image is of another kind.
+            InvalidParameterError: the model has one quality, or no file is that small.
+        """
+        raise InvalidParameterError(f"{self.checkpoint.name} is a model of one rate: no target")
+
+    @abc.abstractmethod
+    def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
+        """Decompress a file.
+
+        Args:
+            data: the whole file, or its beginning.
+            allow_truncated: decode a lossy file whose end is missing as far as it goes. Its
+                checksum is then of no use: damage in what is left goes unnoticed.
+
+        Returns:
+            The image, uint8 [h, w, c].
+
+        Raises:
+            BitstreamError: the bytes are damaged, foreign, or need another model or irec.
+        """
+
+    @abc.abstractmethod
+    def ideal(
+        self,
+        image: UInt8[np.ndarray, "h w c"],
+        quality: float | None = None,
+        n_samples: int = 1,
+        seed: int = 0,
+    ) -> Ideal:
+        """Draw from the exact posterior: what :meth:`encode` would be with a perfect coder.
+
+        Args:
+            image: as for :meth:`encode`.
+            quality: as for :meth:`encode`.
+            n_samples: posterior samples to average over.
+            seed: of those samples; the global random state stays as it is.
+        """
+
+    def ideal_batch(
+        self,
+        images: Sequence[np.ndarray],
+        quality: float | None = None,
+        n_samples: int = 1,
+        seed: int = 0,
+    ) -> list[Ideal]:
+        """As :meth:`ideal`, of several images."""
+        return [self.ideal(image, quality, n_samples, seed) for image in images]
+
+    def describe(self, data: bytes) -> FileDescription:
+        """Read what a file holds without decoding its pixels.
+
+        Raises:
+            BitstreamError: the bytes are damaged, foreign, or need another model or irec.
+        """
+        stream = self.unpack(data)
+        quality, trade_off = self._quality_of(stream.header)
+        return FileDescription(
+            format_version=FORMAT_VERSION,
+            header=stream.header,
+            checkpoint=self.checkpoint.name,
+            quality=quality,
+            trade_off=trade_off,
+            tiles=stream.tiles,
+            sections=stream.sizes,
+            shortest_beginning=shortest_beginning(stream) if self.profile.is_lossy else None,
+        )
+
+    @staticmethod
+    @abc.abstractmethod
+    def measure_statistics(model: Any, images: Sequence[np.ndarray]) -> CodingStatistics:
+        """Measure what is usual when the model's latent tensors are coded.
+
+        Args:
+            model: in float32.
+            images: typical ones, uint8 [h, w, 3]; patches of them are coded.
+
+        Raises:
+            DataError: no image is large enough.
+        """
+
+    def unpack(self, data: bytes, allow_truncated: bool = False) -> Bitstream:
+        """A file's header, steps and indices; raises BitstreamError."""
+        return unpack(data, self._plan, allow_truncated)
+
+    @abc.abstractmethod
+    def _tile_plan(self, header: Header) -> TilePlan:
+        """How a file with this header is laid out."""
+
+    def _quality_of(self, header: Header) -> tuple[float | None, float | None]:
+        """Quality and lambda that a file was made for, as far as the model knows such."""
+        return None, None
+
+    def _copies_of(self, model: Model) -> tuple[Any, Any]:
         """The model in float64 for coding, and in float32 for all that may differ by rounding."""
         # Weights born in inference mode, in which Lightning predicts, take part in no gradient.
         with torch.inference_mode(False):
             on_device = copy.deepcopy(model).to(self.device)
             return copy.deepcopy(on_device).double(), on_device
 
-    def sizes(self, data: bytes) -> SectionSizes:
-        """Where a file's bits go; raises BitstreamError, but the pixels are not checked."""
-        return section_sizes(data, self._plan)
+    def _finish(
+        self, stream: Bitstream, pixels: UInt8[np.ndarray, "h w c"], quality: float | None = None
+    ) -> Encoded:
+        """Pack a new file."""
+        packed = pack(stream, self._tile_plan(stream.header))
+        return Encoded(packed.data, packed.sizes, pixels, quality)
 
-    def unpack(self, data: bytes, allow_truncated: bool = False) -> Bitstream:
-        """A file's header, steps and indices; raises as :meth:`sizes`."""
-        return unpack(data, self._plan, allow_truncated)
+    def _verified(self, encoded: Encoded) -> Encoded:
+        """Decode a new file; one that gives other pixels than expected is never handed out."""
+        if not self.verify:
+            return encoded
+        try:
+            is_same = np.array_equal(self.decode(encoded.data), encoded.pixels)
+        except BitstreamError as error:
+            raise IrecError(
+                f"the new file does not decode ({error}); please report this"
+            ) from error
+        if not is_same:
+            raise IrecError("the new file decodes to other pixels; please report this")
+        return encoded
 
     def _plan(self, header: Header) -> TilePlan:
         """What model and header together say about a file; called by the container's parser."""
@@ -66,19 +326,12 @@ class Codec:
                 f"the file was made with a model of fingerprint {header.fingerprint.hex()}; "
                 f"{self.checkpoint.name} has {self.checkpoint.fingerprint.hex()}"
             )
-        if header.lossy != self.is_lossy:
-            raise CorruptFileError(f"the file says lossy={header.lossy}, which its model is not")
+        if header.profile != self.profile:
+            raise CorruptFileError(
+                f"the file says that it is {header.profile.name}, which its model is not"
+            )
         if header.height * header.width > MAX_PIXELS:
             raise CorruptFileError(
                 f"the header claims {header.height}x{header.width} pixels; irec codes {MAX_PIXELS}"
             )
-        expected = self.coder.bits_per_step
-        if header.log2_candidates != expected:
-            raise CorruptFileError(
-                f"the file has {header.log2_candidates} bits per index, irec writes {expected}"
-            )
         return self._tile_plan(header)
-
-    def _tile_plan(self, header: Header) -> TilePlan:
-        """How a file with this header is laid out."""
-        raise NotImplementedError

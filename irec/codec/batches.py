@@ -32,16 +32,19 @@ class TileWork:
     tile: Tile
 
 
-def batches_of_tiles(images: Sequence[Planes], stride: int) -> Iterator[list[TileWork]]:
+def batches_of_tiles(
+    images: Sequence[Planes], stride: int, max_side: int | None
+) -> Iterator[list[TileWork]]:
     """All images' tiles in order; neighbours of equal size come together, as far as memory goes.
 
     Args:
         images: to be coded.
         stride: of the model.
+        max_side: of tiles.
     """
     batch: list[TileWork] = []
     for index, planes in enumerate(images):
-        for tile in tiles_of(*planes.size, stride):
+        for tile in tiles_of(*planes.size, stride, max_side):
             size = (tile.padded_height, tile.padded_width)
             limit = max(1, _MAX_BATCH_PIXELS // tile.padded_pixels)
             if batch and (

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from irec.codec.statistics import measure_statistics
 from irec.errors import CheckpointError
-from irec.models.architectures import ModelConfig, build, recognise
+from irec.models.registry import ModelConfig, build, kind_of, recognise
 from irec.models.zoo import build_model, folded_state, save_checkpoint
 
 
@@ -40,7 +39,9 @@ def export_checkpoint(
         ) from error
     # Measured on the float16 weights that ship.
     shipped = build_model(config, folded_state(model))
-    save_checkpoint(destination, model, measure_statistics(shipped, images))
+    save_checkpoint(
+        destination, model, kind_of(config).resolve_codec().measure_statistics(shipped, images)
+    )
 
 
 def _read_run(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:

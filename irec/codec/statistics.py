@@ -10,12 +10,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from irec.bitstream import LOSSLESS, LOSSY, REFERENCE_PIXELS
 from irec.codec.channel_groups import GroupedSource
 from irec.codec.latent_sources import EncodingSource
-from irec.codec.lossy import LOSSY_CODER
-from irec.coding import CoderSettings, SearchSettings
+from irec.coding import SearchSettings
 from irec.errors import DataError
-from irec.models.architectures import Model
 from irec.models.latent_source import LatentSource, PosteriorSampler
 from irec.models.rvae import RVAE
 from irec.models.two_level_vae import TwoLevelVAE
@@ -23,7 +22,6 @@ from irec.models.zoo import CodingStatistics
 
 # The encoder chooses steps by KL and schedule, not by search effort: a narrow search will do.
 _SEARCH = SearchSettings(n_beams=8)
-_REFERENCE_PIXELS = 32 * 32
 _RVAE_PATCH, _N_RVAE_PATCHES, _RVAE_BATCH = 32, 128, 16
 _TWO_LEVEL_PATCH, _N_TWO_LEVEL_PATCHES = 192, 16
 # Measured on a part of kodim07 at qualities 0, 50 and 100, objective lost per bit of KL: one group
@@ -32,10 +30,10 @@ _N_GROUPS = 4
 
 
 @torch.inference_mode()
-def measure_statistics(
-    model: Model, images: Sequence[UInt8[np.ndarray, "_h _w 3"]]
+def measure_lossless(
+    model: RVAE, images: Sequence[UInt8[np.ndarray, "_h _w 3"]]
 ) -> CodingStatistics:
-    """Measure the median steps and schedule of each latent tensor, at each of the model's rates.
+    """Measure the median steps and schedule of each latent tensor.
 
     Args:
         model: in float32.
@@ -44,9 +42,18 @@ def measure_statistics(
     Raises:
         DataError: no image is large enough.
     """
-    if isinstance(model, RVAE):
-        patches = _patches(images, _RVAE_PATCH, _N_RVAE_PATCHES)
-        return _medians(_rvae_sources(model, patches), model.n_latent_tensors, _REFERENCE_PIXELS)
+    patches = _patches(images, _RVAE_PATCH, _N_RVAE_PATCHES)
+    return _medians(_rvae_sources(model, patches), model.n_latent_tensors, REFERENCE_PIXELS)
+
+
+@torch.inference_mode()
+def measure_lossy(
+    model: TwoLevelVAE, images: Sequence[UInt8[np.ndarray, "_h _w 3"]]
+) -> CodingStatistics:
+    """Measure the groups of channels, and the medians at each of the model's anchors.
+
+    Arguments and errors as for :func:`measure_lossless`.
+    """
     patches = _patches(images, _TWO_LEVEL_PATCH, _N_TWO_LEVEL_PATCHES)
     groups = _channel_groups(model, patches)
     of_anchors = [
@@ -82,7 +89,7 @@ def _channel_groups(model: TwoLevelVAE, patches: Tensor) -> tuple[tuple[int, ...
 def _rvae_sources(model: RVAE, patches: Tensor) -> list[EncodingSource]:
     sources = []
     for batch in patches.split(_RVAE_BATCH):
-        sources.append(EncodingSource(0, CoderSettings(), _SEARCH))
+        sources.append(EncodingSource(0, LOSSLESS.coder, _SEARCH))
         model(batch, sources[-1])
     return sources
 
@@ -90,7 +97,7 @@ def _rvae_sources(model: RVAE, patches: Tensor) -> list[EncodingSource]:
 def _two_level_source(
     model: TwoLevelVAE, patches: Tensor, anchor: int, groups: tuple[tuple[int, ...], ...]
 ) -> EncodingSource:
-    source = EncodingSource(0, LOSSY_CODER, _SEARCH)
+    source = EncodingSource(0, LOSSY.coder, _SEARCH)
     grouped = GroupedSource(source, model.n_latent_tensors - 1, groups)
     _generate_latents(model, patches, anchor, grouped)
     return source
@@ -109,7 +116,7 @@ def _medians(sources: Sequence[EncodingSource], n_tensors: int, n_pixels: int) -
     for tensor in range(n_tensors):
         codes = [code for source in sources for code in source.codes[tensor]]
         median = float(np.median([code.n_steps for code in codes]))
-        steps.append(median * _REFERENCE_PIXELS / n_pixels)
+        steps.append(median * REFERENCE_PIXELS / n_pixels)
         found = [code.rho_index for code in codes if code.n_steps]
         rhos.append(int(np.median(found)) if found else 0)
     return CodingStatistics(tuple(steps), tuple(rhos))

@@ -1,15 +1,14 @@
 """How an image is cut into tiles that the model sees one by one.
 
 Tiles bound the memory of the float64 pass and keep the grid of likelihood parameters safe (see
-:mod:`irec.bitstream.grid`), whatever the size of the image. The rule is part of the format.
+:mod:`irec.bitstream.grid`), whatever the size of the image. The rule is part of the
+format. The image of a lossy file is one tile.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
-
-MAX_TILE_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -43,24 +42,25 @@ class Tile:
         return np.pad(self.cut(pixels), ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
 
 
-def tiles_of(height: int, width: int, stride: int) -> list[Tile]:
-    """The tiles of an image, row by row: of nearly equal size, at most MAX_TILE_SIDE a side.
+def tiles_of(height: int, width: int, stride: int, max_side: int | None) -> list[Tile]:
+    """The tiles of an image, row by row, of nearly equal size.
 
     Args:
         height: of the image in pixels.
         width: of the image in pixels.
         stride: of the model; tiles begin at its multiples.
+        max_side: most pixels of a side, of the profile; None for one tile.
     """
     return [
         Tile(top, left, h, w, _round_up(h, stride), _round_up(w, stride))
-        for top, h in _spans(height, stride)
-        for left, w in _spans(width, stride)
+        for top, h in _spans(height, stride, max_side)
+        for left, w in _spans(width, stride, max_side)
     ]
 
 
-def _spans(side: int, stride: int) -> list[tuple[int, int]]:
+def _spans(side: int, stride: int, max_side: int | None) -> list[tuple[int, int]]:
     """Starts and lengths of the parts of one side."""
-    n_parts = -(-side // MAX_TILE_SIDE)
+    n_parts = 1 if max_side is None else -(-side // max_side)
     length = _round_up(-(-side // n_parts), stride)
     return [(start, min(length, side - start)) for start in range(0, side, length)]
 

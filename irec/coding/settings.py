@@ -11,6 +11,7 @@ Order = Literal["block", "step"]
 
 MIN_EFFORT = 1
 MAX_EFFORT = 9
+DEFAULT_EFFORT = 5
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from irec.commands.options import (
     check_device,
 )
 from irec.images import IMAGE_SUFFIXES, read_image
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DEFAULT_EFFORT = 5
 NAMING = Naming(IMAGE_SUFFIXES, ".irec", {".irec"})
@@ -94,27 +91,23 @@ def compress(
     def start() -> Work:
         check_device(device)
         from irec.bitstream import write_atomically
-        from irec.codec import LossyCodec, encoder
+        from irec.codec import load_codec
 
-        codec = encoder(lossy, effort, checkpoint, verify, device)
-        if isinstance(codec, LossyCodec) and not codec.rates.has_quality and asks_for_rate:
+        codec = load_codec(checkpoint, lossy=lossy, effort=effort, verify=verify, device=device)
+        if asks_for_rate and not codec.has_quality:
             # Once, rather than of each image.
             raise UsageError(
                 f"{codec.checkpoint.name} is a model of one rate: it takes no --quality and no "
                 "--target-bpp"
             )
 
-        def compressed(pixels: "np.ndarray") -> bytes:
-            if not isinstance(codec, LossyCodec):
-                return codec.encode([pixels])[0].data
-            if target_bpp is not None:
-                return codec.encode_within(pixels, target_bpp).data
-            return codec.encode(pixels, quality).data
-
         def work(job: Job) -> Done:
             pixels = read_image(job.source)
             prepare_target(job.target, force=force)
-            data = compressed(pixels)
+            if target_bpp is not None:
+                data = codec.encode_within(pixels, target_bpp).data
+            else:
+                data = codec.encode(pixels, quality).data
             write_atomically(job.target, data, overwrite=force)
             height, width, n_channels = pixels.shape
             return Done(job.source.stat().st_size, len(data), height * width, n_channels)

@@ -57,16 +57,13 @@ def decompress(
     def start() -> Work:
         check_device(device)
         from irec.bitstream import write_atomically
-        from irec.codec import LossyCodec, codec_for
+        from irec.codec import codec_for
 
         def work(job: Job) -> Done:
             data = read_file(job.source)
             prepare_target(job.target, force=force)
             codec = codec_for(data, checkpoint=checkpoint, device=device)
-            if isinstance(codec, LossyCodec):
-                pixels = codec.decode(data, allow_truncated)
-            else:
-                pixels = codec.decode(data)
+            pixels = codec.decode(data, allow_truncated)
             image = encode_image(pixels, job.target.suffix)
             write_atomically(job.target, image, overwrite=force)
             height, width, n_channels = pixels.shape

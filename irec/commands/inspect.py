@@ -78,14 +78,14 @@ def _facts(path: Path, checkpoint: str | None) -> dict[str, Any]:
 def _header_facts(header: "Header") -> dict[str, Any]:
     colour = header.colour
     return {
-        "mode": "lossy" if header.lossy else "lossless",
+        "mode": header.profile.name,
         "height": header.height,
         "width": header.width,
-        "channels": colour.n_colour_channels + colour.has_alpha,
+        "channels": header.n_channels,
         "colour": _COLOURS[colour.name],
         "fingerprint": header.fingerprint.hex(),
         "seed": header.seed,
-        "candidates_per_step": 1 << header.log2_candidates,
+        "candidates_per_step": header.profile.coder.candidates_per_step,
     }
 
 
@@ -99,7 +99,7 @@ def _tensor_facts(description: "FileDescription") -> list[dict[str, Any]]:
             "tensor": tensor_index,
             "steps": tensor.n_steps,
             "rho": rho_of_index(tensor.rho_index),
-            "index_bits": tensor.n_steps * description.header.log2_candidates,
+            "index_bits": tensor.n_steps * description.header.profile.coder.bits_per_step,
         }
         for tile_index, tile in enumerate(description.tiles)
         for tensor_index, tensor in enumerate(tile.tensors)
@@ -126,7 +126,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     sections: dict[str, int] = facts["sections_bits"]
     total = sum(sections.values())
     for name, bits in [*sections.items(), ("total", total)]:
-        label = name.removesuffix("_bits").replace("_", " ")
+        label = name.replace("_", " ")
         yield f"  {label:<12} {bits:>12,} {bits / 8:>14,.3f} {bits / total:>8.2%}"
     yield ""
     yield f"  {'tensor':>6} {'steps':>10} {'index bits':>12} {'share':>8}  rho"

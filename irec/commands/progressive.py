@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from irec.codec import LossyCodec
+    from irec.codec import Codec
 
 Points = list[tuple[int, float]]
 
@@ -46,12 +46,12 @@ def progressive(
             prepare_target(target, force=force)
         check_device(device)
         data, pixels = read_file(file), read_image(original)
-        from irec.codec import LossyCodec, codec_for
+        from irec.codec import codec_for
         from irec.evaluation.plots import plot_progressive
 
         try:
             codec = codec_for(data, checkpoint=checkpoint, device=device)
-            if not isinstance(codec, LossyCodec):
+            if not codec.profile.is_lossy:
                 raise UsageError("a lossless file, which is of no use without its end")
             found = _measure(codec, data, pixels, points, original)
         except (BitstreamError, UsageError) as error:
@@ -75,15 +75,15 @@ def _check_output(output: Path, *inputs: Path) -> None:
 
 
 def _measure(
-    codec: "LossyCodec", data: bytes, pixels: "np.ndarray", n_points: int, original: Path
+    codec: "Codec", data: bytes, pixels: "np.ndarray", n_points: int, original: Path
 ) -> Points:
     """(Bytes, PSNR in dB) of beginnings from the shortest that decodes to the whole file."""
-    from irec.bitstream import read_header
     from irec.metrics.quality import psnr_db
 
-    header, front = read_header(data), codec.shortest_beginning(data)
+    description = codec.describe(data)
+    header, front = description.header, description.shortest_beginning or 0
     n_colours = header.colour.n_colour_channels
-    expected = (header.height, header.width, n_colours + header.colour.has_alpha)
+    expected = (header.height, header.width, header.n_channels)
     if pixels.shape != expected:
         of_file, given = (_size_of(*shape) for shape in (expected, pixels.shape))
         raise UsageError(f"holds an image of {of_file}, but {original} is one of {given}")

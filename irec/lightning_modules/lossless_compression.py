@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from irec.codec import EncodedImage, IdealBits, LosslessCodec
+from irec.codec import Codec, Encoded, Ideal
 from irec.datamodules.batches import FailedImage, NamedImage
 from irec.errors import IrecError
 from irec.evaluation.classical import png_bits, webp_bits
@@ -14,7 +14,7 @@ from irec.lightning_modules.compression import CompressedBatch, CompressedImage
 
 
 def compress_each(
-    codec: LosslessCodec, images: Sequence[NamedImage], ideal_samples: int
+    codec: Codec, images: Sequence[NamedImage], ideal_samples: int
 ) -> CompressedBatch:
     """As :func:`compress_batch`, but where that fails each image is tried by itself."""
     try:
@@ -31,7 +31,7 @@ def compress_each(
 
 
 def compress_batch(
-    codec: LosslessCodec, images: Sequence[NamedImage], ideal_samples: int
+    codec: Codec, images: Sequence[NamedImage], ideal_samples: int
 ) -> list[CompressedImage]:
     """Compress images together, decode each file by itself, and compare.
 
@@ -45,10 +45,10 @@ def compress_batch(
     """
     pixels = [image.pixels for image in images]
     start = time.perf_counter()
-    encoded = codec.encode(pixels)
+    encoded = codec.encode_batch(pixels)
     batch_s = time.perf_counter() - start
     n_values = sum(one.size for one in pixels)
-    ideal = codec.ideal_bits(pixels, ideal_samples)
+    ideal = codec.ideal_batch(pixels, n_samples=ideal_samples)
     return [
         CompressedImage(
             one.data,
@@ -60,10 +60,10 @@ def compress_batch(
 
 
 def _result(
-    codec: LosslessCodec,
+    codec: Codec,
     image: NamedImage,
-    encoded: EncodedImage,
-    ideal: IdealBits,
+    encoded: Encoded,
+    ideal: Ideal,
     encode_s: float,
 ) -> ImageResult:
     start = time.perf_counter()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.codec import LossyCodec
+from irec.codec import Codec, LossyCodec
 from irec.datamodules.batches import FailedImage, NamedImage
 from irec.errors import IrecError
 from irec.evaluation.results import LossyResult
@@ -54,7 +54,7 @@ def _compress(
     result = LossyResult(
         name=image.name,
         quality=encoded.quality,
-        lagrangian=codec.rates.lambda_of(codec.rates.rate_of(quality)),
+        lagrangian=codec.qualities.lambda_of(codec.qualities.index_of(quality)),
         height=height,
         width=width,
         channels=channels,
@@ -73,15 +73,15 @@ def _compress(
 
 
 def _ideal(
-    codec: LossyCodec, pixels: np.ndarray, quality: float | None, n_samples: int
+    codec: Codec, pixels: np.ndarray, quality: float | None, n_samples: int
 ) -> tuple[float, float, float | None]:
     """KL in bits, PSNR and MS-SSIM of exact posterior samples, averaged."""
     original = _colour(pixels)
-    samples = [codec.ideal(pixels, quality, seed) for seed in range(n_samples)]
-    distances = [_distance(original, _colour(sample.pixels)) for sample in samples]
+    ideal = codec.ideal(pixels, quality, n_samples)
+    distances = [_distance(original, _colour(sample)) for sample in ideal.pixels]
     similarities = [similarity for _, similarity in distances if similarity is not None]
     return (
-        float(np.mean([sample.kl_bits for sample in samples])),
+        ideal.kl_bits,
         float(np.mean([psnr for psnr, _ in distances])),
         float(np.mean(similarities)) if similarities else None,
     )

@@ -16,13 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from irec.errors import CheckpointError, ModelMismatchError
-from irec.models.architectures import (
-    Model,
-    ModelConfig,
-    architecture_of,
-    build,
-    config_of,
-)
+from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 
 DEFAULT_CHECKPOINT = "rvae-small"
@@ -169,7 +163,7 @@ def save_checkpoint(folder: Path, model: Model, coding: CodingStatistics) -> Non
     except OSError as error:
         raise CheckpointError(f"cannot create {folder}: {error.strerror}") from error
     config = {
-        "architecture": architecture_of(model.config),
+        "architecture": name_of(model.config),
         "model": asdict(model.config),
         "coding": {name: value for name, value in asdict(coding).items() if value},
     }
@@ -214,7 +208,7 @@ def _load_folder(folder: Path) -> Checkpoint:
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error!r}") from error
     try:
-        model = config_of(architecture, values)
+        model = KINDS[architecture].config(**values)
     except KeyError as error:
         raise CheckpointError(
             f"{folder}: unknown architecture {architecture!r}; update irec"

@@ -5,8 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irec.bitstream import Colour, Header, check_pixels, pixel_checksum, read_header
-from irec.bitstream.header import MAX_LOG2_CANDIDATES, MAX_SIDE, read_varint, write_varint
+from irec.bitstream import (
+    LOSSLESS,
+    LOSSY,
+    Bitstream,
+    Colour,
+    Header,
+    check_pixels,
+    pixel_checksum,
+    read_header,
+)
+from irec.bitstream.bits import BitReader, BitWriter
+from irec.bitstream.header import MAX_HEADER_BYTES, MAX_SIDE
 from irec.errors import (
     BitstreamError,
     CorruptFileError,
@@ -16,28 +26,34 @@ from irec.errors import (
     UnsupportedVersionError,
 )
 
-USUAL = Header(32, 32, Colour.RGB, b"abc", checksum=0x01020304)
+USUAL = Header(LOSSLESS, b"abc", 32, 32, Colour.RGB)
 
-headers = st.builds(
-    Header,
-    height=st.integers(1, MAX_SIDE),
-    width=st.integers(1, MAX_SIDE),
-    colour=st.sampled_from(Colour),
-    fingerprint=st.binary(min_size=3, max_size=3),
-    lossy=st.booleans(),
-    seed=st.integers(0, (1 << 64) - 1) | st.just(0),
-    log2_candidates=st.integers(1, MAX_LOG2_CANDIDATES) | st.just(6),
-    checksum=st.integers(0, (1 << 32) - 1),
+profiles = st.sampled_from([LOSSLESS, LOSSY])
+headers = profiles.flatmap(
+    lambda profile: st.builds(
+        Header,
+        profile=st.just(profile),
+        fingerprint=st.binary(min_size=3, max_size=3),
+        height=st.integers(1, MAX_SIDE),
+        width=st.integers(1, MAX_SIDE),
+        colour=st.sampled_from(Colour),
+        seed=st.integers(0, (1 << 64) - 1) | st.just(0),
+        quality_index=st.integers(0, profile.max_quality_index),
+    )
 )
 
 
 def to_file(header: Header) -> bytes:
-    return header.to_bytes() + header.checksum.to_bytes(4, "little")
+    writer = BitWriter()
+    header.write(writer)
+    return writer.to_bytes()
 
 
 @given(headers, st.binary(max_size=3))
 def test_headers_round_trip(header: Header, rest: bytes):
-    assert read_header(to_file(header) + rest) == header
+    data = to_file(header)
+    assert read_header(data + rest) == header
+    assert len(data) <= MAX_HEADER_BYTES
 
 
 @given(headers)
@@ -61,15 +77,16 @@ def test_garbage_behind_the_magic_gives_a_header_or_a_typed_error(rest: bytes):
 
 
 def test_bytes_are_these():
-    assert to_file(USUAL).hex() == "6952106162631f1f04030201"
-    settings = replace(USUAL, height=300, colour=Colour.RGBA, lossy=True, rate=77, seed=200)
-    assert settings.to_bytes().hex() == "69521f616263ab021f4dc80106"
+    assert to_file(USUAL).hex() == "6952106162631f1f"
+    other = replace(USUAL, height=300, colour=Colour.RGBA, profile=LOSSY, quality_index=77)
+    assert to_file(other).hex() == "69521303616263ab021f4d"
+    assert to_file(replace(other, seed=200)).hex() == "69521307616263ab021f4dc801"
 
 
-def test_a_rate_belongs_to_a_lossy_file():
-    for lossy, rate in ((False, 1), (True, 201), (True, -1)):
-        with pytest.raises(InvalidParameterError, match="rate"):
-            replace(USUAL, lossy=lossy, rate=rate)
+def test_a_quality_belongs_to_a_lossy_file():
+    for profile, index in ((LOSSLESS, 1), (LOSSY, 201), (LOSSY, -1)):
+        with pytest.raises(InvalidParameterError, match="quality index"):
+            replace(USUAL, profile=profile, quality_index=index)
 
 
 def test_foreign_and_newer_files_are_told_apart():
@@ -79,6 +96,12 @@ def test_foreign_and_newer_files_are_told_apart():
     newer[2] = 2 << 4
     with pytest.raises(UnsupportedVersionError, match="version 2"):
         read_header(bytes(newer))
+    newer[2] = 1 << 4 | 7 << 1
+    with pytest.raises(UnsupportedVersionError, match="profile, 7"):
+        read_header(bytes(newer))
+    newer[2:4] = [1 << 4 | 1, 1 << 3]
+    with pytest.raises(UnsupportedVersionError, match="newer irec"):
+        read_header(bytes(newer))
 
 
 @pytest.mark.parametrize(
@@ -86,11 +109,11 @@ def test_foreign_and_newer_files_are_told_apart():
     [
         "10 616263 808004 1f",  # 65,537 pixels high
         "10 616263 9f00 1f",  # 31 in two bytes
-        "11 616263 1f 1f 00 06",  # default settings stored
-        "11 616263 1f 1f 00 00",  # no candidates
-        "11 616263 1f 1f 00 19",  # 2**25 candidates
-        "11 616263 1f 1f ffffffffffffffffff02 06",  # a seed of 65 bits
-        "11 616263 1f 1f ffffffffffffffffffff01 06",  # a seed of 77 bits
+        "11 00 616263 1f 1f",  # nothing more
+        "11 04 616263 1f 1f 00",  # the usual seed stored
+        "11 04 616263 1f 1f ffffffffffffffffff02",  # a seed of 65 bits
+        "11 04 616263 1f 1f ffffffffffffffffffff01",  # a seed of 77 bits
+        "12 616263 1f 1f c9",  # quality index 201
     ],
 )
 def test_damaged_fields_are_named(fields: str):
@@ -106,9 +129,6 @@ def test_damaged_fields_are_named(fields: str):
         {"fingerprint": b"ab"},
         {"seed": -1},
         {"seed": 1 << 64},
-        {"log2_candidates": 0},
-        {"log2_candidates": MAX_LOG2_CANDIDATES + 1},
-        {"checksum": 1 << 32},
     ],
 )
 def test_values_out_of_range_are_refused(change: dict[str, object]):
@@ -118,17 +138,22 @@ def test_values_out_of_range_are_refused(change: dict[str, object]):
 
 @given(st.integers(0, (1 << 64) - 1), st.binary(max_size=2))
 def test_varints_round_trip(value: int, front: bytes):
-    data = front + write_varint(value)
-    assert read_varint(data + b"\x80", len(front)) == (value, len(data))
+    writer = BitWriter()
+    writer.write_bytes(front)
+    writer.write_varint(value)
+    reader = BitReader(writer.to_bytes() + b"\x80")
+    assert reader.read_bytes(len(front)) == front
+    assert reader.read_varint() == value
+    assert reader.bits_left == 8
 
 
 def test_checksum_covers_every_pixel_and_the_shape():
     pixels = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
-    header = replace(USUAL, height=2, width=4, checksum=pixel_checksum(pixels))
-    check_pixels(header, pixels)
-    check_pixels(header, np.asfortranarray(pixels))
+    stream = Bitstream(USUAL, pixel_checksum=pixel_checksum(pixels))
+    check_pixels(stream, pixels)
+    check_pixels(stream, np.asfortranarray(pixels))
     changed = pixels.copy()
     changed[2, 1, 3] ^= 1
     for wrong in (changed, pixels.reshape(3, 4, 2), pixels.reshape(1, 6, 4)):
         with pytest.raises(CorruptFileError, match="checksum"):
-            check_pixels(header, wrong)
+            check_pixels(stream, wrong)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irec.bitstream import SideInfoModel
+from irec.bitstream import LOSSLESS, SideInfoModel
 from irec.bitstream.bits import BitReader, BitWriter
 from irec.bitstream.side_info import MAX_STEPS, fold, read_side_info, unfold, write_side_info
 from irec.errors import BitstreamError, CorruptFileError, InvalidParameterError
@@ -12,6 +14,9 @@ from irec.errors import BitstreamError, CorruptFileError, InvalidParameterError
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
 steps = st.integers(0, 200) | st.integers(0, MAX_STEPS)
+
+
+usual_model = LOSSLESS.side_info_model
 
 
 @st.composite
@@ -64,7 +69,7 @@ def test_fold_is_a_permutation_that_keeps_the_prediction_cheap(prediction: int):
 
 
 def test_usual_numbers_cost_little():
-    model = SideInfoModel((90.0, 60.0, 40.0, 25.0, 15.0, 8.0), (10, 12, 14, 9, 7, 5))
+    model = usual_model((90.0, 60.0, 40.0, 25.0, 15.0, 8.0), (10, 12, 14, 9, 7, 5))
     usual = list(zip((90, 60, 40, 25, 15, 8), model.usual_rho, strict=True))
     assert write(model, usual, 1024).n_bits <= 30
     # Images differ in complexity (35 %), and each tensor a little (12 %): 5.3 bytes in the mean.
@@ -79,8 +84,8 @@ def test_usual_numbers_cost_little():
 
 
 def test_an_unused_tensor_costs_one_bit_and_a_larger_tile_expects_more_steps():
-    assert write(SideInfoModel((0.0,), (7,)), [(0, 0)], 1024).n_bits == 1
-    model = SideInfoModel((50.0, 50.0), (3, 3))
+    assert write(usual_model((0.0,), (7,)), [(0, 0)], 1024).n_bits == 1
+    model = usual_model((50.0, 50.0), (3, 3))
     scaled = write(model, [(200, 3), (200, 3)], 4096).n_bits
     assert scaled < write(model, [(200, 3), (200, 3)], 1024).n_bits
 
@@ -88,19 +93,21 @@ def test_an_unused_tensor_costs_one_bit_and_a_larger_tile_expects_more_steps():
 def test_earlier_tensors_teach_the_later_ones():
     usual = (50.0,) * 8
     steps_of_a_hard_image = [(100, 3)] * 8
-    learned = write(SideInfoModel(usual, (3,) * 8), steps_of_a_hard_image, 1024)
-    stubborn = write(SideInfoModel(usual, (3,) * 8, tile_weight=1e6), steps_of_a_hard_image, 1024)
+    learned = write(usual_model(usual, (3,) * 8), steps_of_a_hard_image, 1024)
+    stubborn = write(
+        replace(usual_model(usual, (3,) * 8), tile_weight=1e6), steps_of_a_hard_image, 1024
+    )
     assert learned.n_bits < 0.8 * stubborn.n_bits
 
 
 def test_bits_are_these():
-    model = SideInfoModel((90.0, 60.5, 0.0), (10, 31, 0))
+    model = usual_model((90.0, 60.5, 0.0), (10, 31, 0))
     writer = write(model, [(77, 11), (70, 29), (0, 0)], 1500)
     assert (writer.n_bits, writer.to_bytes().hex()) == (24, "e6ee9c")
 
 
 def test_a_rho_index_out_of_range_is_corrupt():
-    model = SideInfoModel((0.0,), (0,))
+    model = usual_model((0.0,), (0,))
     writer = BitWriter()
     writer.write_rice(5, 0)
     writer.write_rice(32, 0)
@@ -111,7 +118,7 @@ def test_a_rho_index_out_of_range_is_corrupt():
 @pytest.mark.parametrize("numbers", [[], [(1, 32)], [(-1, 0)], [(MAX_STEPS + 1, 0)], [(0, 1)]])
 def test_numbers_out_of_range_are_refused(numbers: list[tuple[int, int]]):
     with pytest.raises(InvalidParameterError):
-        write(SideInfoModel((1.0,), (0,)), numbers, 1024)
+        write(usual_model((1.0,), (0,)), numbers, 1024)
 
 
 @pytest.mark.parametrize(
@@ -128,4 +135,4 @@ def test_numbers_out_of_range_are_refused(numbers: list[tuple[int, int]]):
 )
 def test_models_out_of_range_are_refused(usual_steps, usual_rho, options):
     with pytest.raises(InvalidParameterError):
-        SideInfoModel(usual_steps, usual_rho, **options)
+        replace(usual_model(usual_steps, usual_rho), **options)

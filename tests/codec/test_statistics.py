@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from irec.codec.statistics import _patches, measure_statistics
+from irec.codec.statistics import _patches, measure_lossy
 from irec.errors import DataError
 from irec.models.latent_source import PosteriorSampler
 from irec.models.zoo import load_checkpoint
@@ -25,7 +25,7 @@ def test_small_images_are_refused():
 
 def test_every_rate_of_a_lossy_model_has_statistics_of_its_own(tmp_path):
     model = load_checkpoint(write_lossy_checkpoint(tmp_path / "lossy")).model
-    coding = measure_statistics(model, [picture(192, 384, 3, 0)])
+    coding = measure_lossy(model, [picture(192, 384, 3, 0)])
     n_tensors = 1 + len(coding.channel_groups)
     assert len(coding.usual_steps) == len(coding.usual_rho) == 3 * n_tensors
     lowest, middle, highest = (
@@ -37,7 +37,7 @@ def test_every_rate_of_a_lossy_model_has_statistics_of_its_own(tmp_path):
 
 def test_channels_are_grouped_by_what_they_tell(tmp_path):
     model = load_checkpoint(write_lossy_checkpoint(tmp_path / "lossy")).model
-    groups = measure_statistics(model, [picture(192, 384, 3, 0)]).channel_groups
+    groups = measure_lossy(model, [picture(192, 384, 3, 0)]).channel_groups
     assert sorted(channel for group in groups for channel in group) == list(range(5))
     source = PosteriorSampler(torch.Generator().manual_seed(1))
     pixels = torch.from_numpy(picture(192, 384, 3, 0).transpose(2, 0, 1).copy())[None].float()
@@ -51,7 +51,7 @@ def test_channels_are_grouped_by_what_they_tell(tmp_path):
 def test_statistics_are_for_an_area_of_32_by_32(tmp_path):
     model = load_checkpoint(write_lossy_checkpoint(tmp_path / "lossy", (0.01,))).model
     image = picture(192, 192, 3, 0)
-    kl_steps = measure_statistics(model, [image]).usual_steps
+    kl_steps = measure_lossy(model, [image]).usual_steps
     with torch.inference_mode():
-        again = measure_statistics(model, [np.concatenate([image, image])])
+        again = measure_lossy(model, [np.concatenate([image, image])])
     assert again.usual_steps == kl_steps

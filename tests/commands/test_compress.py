@@ -165,7 +165,7 @@ def test_a_folder_that_cannot_be_made(run, images, tmp_path):
 
 def test_a_folder_without_permission_fails_before_the_work(run, images, monkeypatch, tmp_path):
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    monkeypatch.setattr(LosslessCodec, "encode", lambda self, images: pytest.fail("worked"))
+    monkeypatch.setattr(LosslessCodec, "encode", lambda *given: pytest.fail("worked"))
     result = run("compress", images / "a.png", "-o", tmp_path)
     assert result.exit_code == 1
     assert "no permission to write" in result.stderr
@@ -185,10 +185,10 @@ def test_a_full_disk_leaves_no_partial_file(run, images, monkeypatch, tmp_path):
 def test_interruption_leaves_whole_files_only(run, images, monkeypatch, tmp_path):
     encode = LosslessCodec.encode
 
-    def interrupted(self, given):
-        if given[0].shape[2] == 1:
+    def interrupted(self, image, quality=None):
+        if image.shape[2] == 1:
             raise KeyboardInterrupt
-        return encode(self, given)
+        return encode(self, image, quality)
 
     monkeypatch.setattr(LosslessCodec, "encode", interrupted)
     result = run("compress", images, "-o", tmp_path / "out")

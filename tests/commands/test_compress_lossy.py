@@ -25,7 +25,7 @@ def test_one_image_there_and_back(run_lossy, photo, tiny_lossy_checkpoint):
     assert_one_line(result.stdout)
     path = photo.with_suffix(".irec")
     assert f" {bits_per_pixel(path):.4f} bits per pixel" in result.stdout
-    assert read_header(path.read_bytes()).lossy
+    assert read_header(path.read_bytes()).profile.is_lossy
     back = photo.with_name("back.png")
     result = run_lossy("decompress", path, "-o", back)
     assert result.exit_code == 0, result.stderr

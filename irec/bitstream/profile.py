@@ -1,0 +1,111 @@
+"""Profiles: every constant that the bytes of a kind of file depend on stands here.
+
+A file's header names its profile. Whoever changes a number here changes the format: pinned files in
+``tests/golden`` and ``docs/format.md`` change with it, and once a version is released, a change
+takes a new profile or a new ``FORMAT_VERSION``. What the encoder is free to choose (beams,
+refinement, what it leaves out) stands with the encoder, for no decoder needs it.
+
+What all profiles share and what is algorithm rather than number stands where it is computed: the
+counters of the shared randomness, the table of normals and the 32 schedules in ``irec.coding``,
+rounding grids and the integer logistic function in ``irec.bitstream``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from irec.bitstream.side_info import SideInfoModel
+from irec.coding import CoderSettings
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The constants of one kind of file.
+
+    Attributes:
+        number: As the header has it, 0 to 7.
+        name: For people.
+        coder: Blocks, steps, candidates and order of the relative entropy coder.
+        max_tile_side: Larger images are cut into tiles of at most so many pixels a side, each coded
+            by itself; None where an image is always one tile.
+        steps_spread: Of the side information, see :class:`SideInfoModel`.
+        rho_rice: Likewise.
+        tile_weight: Likewise.
+        max_quality_index: Of a lossy file the header holds a quality from 0 to this.
+        max_latent_bits_per_pixel: A file that claims more was not made from an image, and is
+            refused before anything is allocated; None where the coder's own limit will do.
+        has_residual: Whether pixels are coded given the latent tensors, so that they come back
+            exactly.
+    """
+
+    number: int
+    name: str
+    coder: CoderSettings
+    max_tile_side: int | None
+    steps_spread: float = 0.125
+    rho_rice: int = 0
+    tile_weight: float = 16.0
+    max_quality_index: int = 0
+    max_latent_bits_per_pixel: int | None = None
+    has_residual: bool = True
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether colours may come back changed."""
+        return not self.has_residual
+
+    def side_info_model(
+        self, usual_steps: Sequence[float], usual_rho: Sequence[int]
+    ) -> SideInfoModel:
+        """What is usual of a checkpoint's latent tensors, with this profile's constants.
+
+        Raises:
+            InvalidParameterError: Lengths differ or a value is out of range.
+        """
+        return SideInfoModel(
+            tuple(usual_steps),
+            tuple(usual_rho),
+            self.steps_spread,
+            self.rho_rice,
+            self.tile_weight,
+        )
+
+
+# K and M as measured in irec.coding.settings. Tiles bound the memory of the float64 pass and keep
+# the grid of likelihood parameters safe (irec.bitstream.grid).
+LOSSLESS = Profile(
+    number=0,
+    name="lossless",
+    coder=CoderSettings(
+        candidates_per_step=64,
+        steps_per_block=4,
+        blocks_per_stream=64,
+        min_dims_per_block=16,
+        order="block",
+    ),
+    max_tile_side=512,
+)
+
+# Steps in order let the beginning of a file decode. M = 256 was best for the time: on latents
+# of 130,000 nats (sent - log-ratio) / KL with 256 beams is 6.3 % in 36 us a nat, 8.6 % in 31 us
+# with M = 64. Blocks must hold enough nats for their most telling dimension: measured on a part of
+# kodim07 at quality 100, objective lost per bit of KL with 16 dimensions a block at least and K =
+# 12, 20, 32, 48 is 14, 9.1, 9.3, 9.0 %; with 32, 48, 64 dimensions and K = 12 11, 9.6, 8.9 %; with
+# 48 and K = 8 9.1 % in the least time.
+LOSSY = Profile(
+    number=1,
+    name="lossy",
+    coder=CoderSettings(
+        candidates_per_step=256,
+        steps_per_block=8,
+        blocks_per_stream=64,
+        min_dims_per_block=64,
+        order="step",
+    ),
+    max_tile_side=None,
+    max_quality_index=200,
+    max_latent_bits_per_pixel=32,
+    has_residual=False,
+)
+
+PROFILES = {profile.number: profile for profile in (LOSSLESS, LOSSY)}
+"""The profiles that this irec reads, by number."""

@@ -1,0 +1,297 @@
+"""The sections of a file after its header: how each is written and read.
+
+In which order they come and what they hold stands in :mod:`irec.bitstream.container`. A new section
+is a class here and its place in :data:`SECTIONS`; its size, its share in ``irec inspect`` and the
+checksum over it come by themselves.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from irec.bitstream.bits import BitReader, BitWriter
+from irec.bitstream.grid import N_OFFSETS
+from irec.bitstream.header import Header
+from irec.bitstream.side_info import SideInfoModel, read_side_info, write_side_info
+from irec.coding import TensorCode
+from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
+
+CHECKSUM_BYTES = 4
+PIXELS_PER_BYTE = 1 << 16
+# Deflate cannot expand further than this.
+_MAX_DEFLATE_RATIO = 1032
+
+TensorOfIndex = Callable[[list[int]], Int64[np.ndarray, " indices"]]
+
+
+@dataclass(frozen=True)
+class TileCode:
+    """One tile: its tensors in decoding order, and the shift of its likelihood grid (0 to 15)."""
+
+    tensors: list[TensorCode]
+    grid_offset: int = 0
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """What model and image size together say about the bits to come.
+
+    Attributes:
+        side_info: What is usual for the model's tensors.
+        tile_pixels: Height x width of each tile as the model sees it, in coding order.
+        tensor_of_index: From the numbers of steps of a tile's tensors to the tensor of each index,
+            in the order of the file; raises ``CorruptFileError`` where it refuses the numbers.
+            Tensor by tensor where it is None.
+    """
+
+    side_info: SideInfoModel
+    tile_pixels: tuple[int, ...]
+    tensor_of_index: TensorOfIndex | None = None
+
+
+@dataclass
+class Bitstream:
+    """All that a file holds; ``alpha`` and ``residual`` are still compressed.
+
+    Attributes:
+        header: What image it is, which model and profile made the file.
+        tiles: Codes of the latent tensors.
+        residual: The pixels' range-coded stream; empty in lossy files.
+        alpha: The alpha plane's section, where the colour has alpha.
+        pixel_checksum: CRC32 of the pixels of a lossless file (:func:`pixel_checksum`), else 0.
+        sizes: Of a file that was read: bits of each section, by name.
+        is_whole: False of a file that was read as far as it went.
+    """
+
+    header: Header
+    tiles: list[TileCode] = field(default_factory=list)
+    residual: bytes = b""
+    alpha: bytes | None = None
+    pixel_checksum: int = 0
+    sizes: dict[str, int] = field(default_factory=dict, compare=False)
+    is_whole: bool = True
+
+
+class Section:
+    """A part of a file.
+
+    Attributes:
+        name: In the account of a file's bits.
+        may_be_cut: Whether the file is of use where it ends in this section.
+    """
+
+    name: str
+    may_be_cut = False
+
+    def belongs(self, header: Header) -> bool:
+        """Whether a file with this header has the section."""
+        return True
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """Writes the section; InvalidParameterError where the contents contradict the header."""
+        raise NotImplementedError
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Reads the section into `stream`; BitstreamError where the bytes are not as written."""
+        raise NotImplementedError
+
+
+class Alpha(Section):
+    """The alpha plane (:mod:`irec.bitstream.alpha`)."""
+
+    name = "alpha"
+
+    def belongs(self, header: Header) -> bool:
+        """Only where the colour has alpha."""
+        return header.colour.has_alpha
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """Length, and the bytes."""
+        if stream.alpha is None:
+            raise InvalidParameterError(f"no alpha plane with colour {stream.header.colour.name}")
+        writer.write_varint(len(stream.alpha))
+        writer.write_bytes(stream.alpha)
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Refuses fewer bytes than can hold such a plane."""
+        length = reader.read_varint()
+        if stream.header.height * stream.header.width > _MAX_DEFLATE_RATIO * length:
+            raise CorruptFileError(f"{length} bytes cannot hold the image's alpha plane")
+        stream.alpha = reader.read_bytes(length)
+
+
+class SideInfo(Section):
+    """Of each tile the grid offset (lossless), of each tensor the number of steps and the rho."""
+
+    name = "side_info"
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """Tile by tile (:mod:`irec.bitstream.side_info`)."""
+        if len(stream.tiles) != len(plan.tile_pixels):
+            raise InvalidParameterError(
+                f"{len(stream.tiles)} tiles, {len(plan.tile_pixels)} planned"
+            )
+        has_offset = stream.header.profile.has_residual
+        for tile, tile_pixels in zip(stream.tiles, plan.tile_pixels, strict=True):
+            if not 0 <= tile.grid_offset < (N_OFFSETS if has_offset else 1):
+                raise InvalidParameterError(f"grid offset {tile.grid_offset} is out of range")
+            if has_offset:
+                writer.write_rice(tile.grid_offset, 0)
+            numbers = [(tensor.n_steps, tensor.rho_index) for tensor in tile.tensors]
+            write_side_info(writer, numbers, plan.side_info, tile_pixels)
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Gives tiles whose tensors have no indices yet."""
+        none = torch.zeros(0, dtype=torch.int64)
+        for tile_pixels in plan.tile_pixels:
+            grid_offset = reader.read_rice(0) if stream.header.profile.has_residual else 0
+            if grid_offset >= N_OFFSETS:
+                raise CorruptFileError(f"the file claims grid offset {grid_offset}")
+            numbers = read_side_info(reader, plan.side_info, tile_pixels)
+            tensors = [TensorCode(n_steps, rho_index, none) for n_steps, rho_index in numbers]
+            stream.tiles.append(TileCode(tensors, grid_offset))
+
+
+class Indices(Section):
+    """One index for each step, log2 M bits each, tile by tile."""
+
+    name = "indices"
+    may_be_cut = True
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """In the plan's order."""
+        for tile in stream.tiles:
+            if any(tensor.indices.numel() != tensor.n_steps for tensor in tile.tensors):
+                raise InvalidParameterError("a tensor has another number of indices than of steps")
+            indices = [tensor.indices.numpy() for tensor in tile.tensors]
+            mixed = np.concatenate([np.zeros(0, np.int64), *indices])
+            if plan.tensor_of_index is not None:
+                tensor_of = plan.tensor_of_index([own.size for own in indices])
+                for number, own in enumerate(indices):
+                    mixed[tensor_of == number] = own
+            writer.write_array(mixed, stream.header.profile.coder.bits_per_step)
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Reads as many as there are; TruncatedFileError, once these are read, where some lack."""
+        width = stream.header.profile.coder.bits_per_step
+        n_claimed = sum(tensor.n_steps for tile in stream.tiles for tensor in tile.tensors)
+        n_missing = n_claimed - min(n_claimed, reader.bits_left // width)
+        stream.tiles = [
+            TileCode(self._read_tile(reader, tile.tensors, plan, width), tile.grid_offset)
+            for tile in stream.tiles
+        ]
+        if n_missing:
+            raise TruncatedFileError(f"the file claims {n_claimed} indices and ends before")
+
+    @staticmethod
+    def _read_tile(
+        reader: BitReader, tensors: list[TensorCode], plan: TilePlan, width: int
+    ) -> list[TensorCode]:
+        n_steps = [tensor.n_steps for tensor in tensors]
+        mixed = reader.read_array(min(sum(n_steps), reader.bits_left // width), width)
+        if plan.tensor_of_index is None:
+            parts = np.split(mixed, np.cumsum(n_steps)[:-1]) if n_steps else []
+        else:
+            tensor_of = plan.tensor_of_index(n_steps)[: mixed.size]
+            parts = [mixed[tensor_of == number] for number in range(len(tensors))]
+        return [
+            TensorCode(tensor.n_steps, tensor.rho_index, torch.from_numpy(own))
+            for tensor, own in zip(tensors, parts, strict=True)
+        ]
+
+
+class Padding(Section):
+    """Zero bits up to a whole byte."""
+
+    name = "padding"
+    may_be_cut = True
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """Writes 0 to 7 bits."""
+        writer.align()
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Refuses bits that are not zero."""
+        reader.align()
+
+
+class Residual(Section):
+    """The pixels' range-coded stream (:mod:`irec.bitstream.residual`), all tiles in one."""
+
+    name = "residual"
+
+    def belongs(self, header: Header) -> bool:
+        """Only where pixels come back exactly."""
+        return header.profile.has_residual
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """All that is there."""
+        writer.write_bytes(stream.residual)
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """All but the checksum."""
+        n_bytes = reader.bits_left // 8 - CHECKSUM_BYTES
+        if n_bytes < 0:
+            raise TruncatedFileError("the file ends before its checksum")
+        stream.residual = reader.read_bytes(n_bytes)
+
+
+class Filler(Section):
+    """Zero bytes, so that no file of a few bytes keeps a reader busy for hours."""
+
+    name = "filler"
+    may_be_cut = True
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """As many as the file lacks."""
+        writer.write_bytes(bytes(self._n_bytes(writer.n_bits, stream.header)))
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Refuses bytes that are not zero."""
+        if any(reader.read_bytes(self._n_bytes(reader.position, stream.header))):
+            raise CorruptFileError("the filling bytes are not zero")
+
+    @staticmethod
+    def _n_bytes(n_bits_before: int, header: Header) -> int:
+        return max(0, min_file_bytes(header) - n_bits_before // 8 - CHECKSUM_BYTES)
+
+
+class Checksum(Section):
+    """CRC32 of all bytes before it, exclusive or that of the pixels of a lossless file."""
+
+    name = "checksum"
+    may_be_cut = True
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """Covers everything written so far."""
+        checksum = zlib.crc32(writer.to_bytes()) ^ stream.pixel_checksum
+        writer.write_bytes(checksum.to_bytes(CHECKSUM_BYTES, "little"))
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Leaves the pixels' part, if there is one, to whoever decodes them."""
+        checksum = zlib.crc32(reader.bytes_read())
+        checksum ^= int.from_bytes(reader.read_bytes(CHECKSUM_BYTES), "little")
+        if checksum and stream.header.profile.is_lossy:
+            raise CorruptFileError("the file does not match its checksum")
+        stream.pixel_checksum = checksum
+
+
+SECTIONS: tuple[Section, ...] = (
+    Alpha(),
+    SideInfo(),
+    Indices(),
+    Padding(),
+    Residual(),
+    Filler(),
+    Checksum(),
+)
+"""All sections in the order of the file; which of them a file has follows from its header."""
+
+
+def min_file_bytes(header: Header) -> int:
+    """The least length of a file: one byte for each 2^16 pixels."""
+    return -(-header.height * header.width // PIXELS_PER_BYTE)

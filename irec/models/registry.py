@@ -1,0 +1,76 @@
+"""The kinds of model: one line here, and its own files, are all that a new one needs.
+
+A kind's codec and row of results live in layers above the models, so they are named rather than
+imported, and found when they are wanted.
+"""
+
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
+
+Model = RVAE | TwoLevelVAE
+ModelConfig = RVAEConfig | TwoLevelVAEConfig
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """What belongs to a kind of model.
+
+    Attributes:
+        config: dataclass of its settings; no two kinds have the same fields.
+        network: built from the config alone.
+        codec: name of the subclass of :class:`irec.codec.Codec` that compresses with it.
+        result: name of the row of the table of results that an image compressed with it gets.
+    """
+
+    config: type[ModelConfig]
+    network: type[Model]
+    codec: str
+    result: str
+
+    def resolve_codec(self) -> Any:
+        """The codec's class."""
+        return pkgutil.resolve_name(self.codec)
+
+    def resolve_result(self) -> Any:
+        """The row's class."""
+        return pkgutil.resolve_name(self.result)
+
+
+_LOSSLESS, _LOSSY = "irec.evaluation.results:ImageResult", "irec.evaluation.results:LossyResult"
+
+KINDS: Mapping[str, ModelKind] = {
+    "rvae": ModelKind(RVAEConfig, RVAE, "irec.codec.lossless:LosslessCodec", _LOSSLESS),
+    "two_level_vae": ModelKind(
+        TwoLevelVAEConfig, TwoLevelVAE, "irec.codec.lossy:LossyCodec", _LOSSY
+    ),
+}
+"""By the name that stands in a checkpoint's configuration."""
+
+
+def kind_of(config: Any) -> ModelKind:
+    """The kind that a configuration is of."""
+    return KINDS[name_of(config)]
+
+
+def name_of(config: Any) -> str:
+    """The name of a configuration's kind."""
+    return next(name for name, kind in KINDS.items() if type(config) is kind.config)
+
+
+def recognise(values: Mapping[str, Any]) -> ModelConfig | None:
+    """The configuration whose fields are all among `values`, or None."""
+    for kind in KINDS.values():
+        names = [field.name for field in fields(kind.config)]
+        if all(name in values for name in names):
+            return kind.config(**{name: values[name] for name in names})
+    return None
+
+
+def build(config: ModelConfig) -> Model:
+    """A fresh model."""
+    return kind_of(config).network(config)  # type: ignore[arg-type]
