@@ -14,11 +14,12 @@ from irec.models.registry import KINDS
 PACKAGE = Path(irec.__file__).parent
 
 # Part of irec -> the other parts that it may import; all may import the leaves.
-LEAVES = {"errors", "images", "terminal"}
+LEAVES = {"errors", "files", "images", "terminal"}
 BELOW_CODEC = {"bitstream", "coding", "models"}
 BESIDE = {"metrics", "datamodules", "evaluation"}
 MAY_IMPORT = {
     "errors": set(),
+    "files": {"errors"},
     "images": {"errors"},
     "terminal": set(),
     **{part: LEAVES for part in BELOW_CODEC | BESIDE},

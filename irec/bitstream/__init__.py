@@ -15,7 +15,6 @@ A file is made from likelihood parameters and indices, and gives them back exact
 """
 
 from irec.bitstream.alpha import compress_alpha, decompress_alpha
-from irec.bitstream.atomic import OutputFileError, write_atomically
 from irec.bitstream.container import (
     PackedFile,
     check_pixels,
@@ -46,7 +45,6 @@ __all__ = [
     "Colour",
     "Header",
     "LogisticParameters",
-    "OutputFileError",
     "PackedFile",
     "Profile",
     "QuantisedParameters",
@@ -68,5 +66,4 @@ __all__ = [
     "safe_grid_offset",
     "shortest_beginning",
     "unpack",
-    "write_atomically",
 ]

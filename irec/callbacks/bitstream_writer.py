@@ -9,12 +9,12 @@ from typing import Any
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from irec.bitstream import write_atomically
 from irec.datamodules.batches import FailedImage, NamedImage
 from irec.errors import DataError, IrecError
 from irec.evaluation.journal import Journal
 from irec.evaluation.plots import write_rate_distortion
 from irec.evaluation.results import LossyResult, Row, results_table, totals, write_results
+from irec.files import write_atomically
 from irec.lightning_modules.compression import CompressedBatch, CompressedImage
 from irec.terminal import say, show_table
 

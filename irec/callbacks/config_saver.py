@@ -6,6 +6,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 
+from irec.files import write_atomically
+
 
 class RunConfigSaver(SaveConfigCallback):
     """Saves config.yaml into the run's own folder, and sends it to wandb.
@@ -33,4 +35,4 @@ class RunConfigSaver(SaveConfigCallback):
             # Not trainer.log_dir: it waits for the other ranks, which are not here.
             folder = Path(logger.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "irec_config.yaml").write_text(config)
+        write_atomically(folder / "irec_config.yaml", config, overwrite=True)

@@ -20,7 +20,8 @@ from rich.progress import (
 )
 
 from irec.commands.jobs import Job, UsageError
-from irec.errors import DataError, IrecError
+from irec.errors import IrecError
+from irec.files import OutputFileError
 from irec.terminal import say
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -173,8 +174,6 @@ def prepare_target(path: Path, *, force: bool) -> None:
     Raises:
         OutputFileError: the file exists, or the folder cannot be created or written to.
     """
-    from irec.bitstream import OutputFileError
-
     if path.exists() and not force:
         raise OutputFileError(f"{path} exists already; --force overwrites it")
     try:
@@ -185,17 +184,3 @@ def prepare_target(path: Path, *, force: bool) -> None:
         ) from error
     if not os.access(path.parent, os.W_OK):
         raise OutputFileError(f"cannot write {path}: no permission to write to its folder")
-
-
-def read_file(path: Path) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error

@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from irec.bitstream import write_atomically
 from irec.commands.options import DeviceOption, check_device
+from irec.files import write_atomically
 from irec.models.latent_source import PosteriorSampler
 from irec.models.likelihoods import LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig

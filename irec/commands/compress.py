@@ -15,6 +15,7 @@ from irec.commands.options import (
     QuietOption,
     check_device,
 )
+from irec.files import write_atomically
 from irec.images import IMAGE_SUFFIXES, read_image
 
 DEFAULT_EFFORT = 5
@@ -90,7 +91,6 @@ def compress(
 
     def start() -> Work:
         check_device(device)
-        from irec.bitstream import write_atomically
         from irec.codec import load_codec
 
         codec = load_codec(checkpoint, lossy=lossy, effort=effort, verify=verify, device=device)

@@ -11,7 +11,6 @@ from irec.commands.batch import (
     Work,
     one_line_errors,
     prepare_target,
-    read_file,
     run_jobs,
 )
 from irec.commands.jobs import Job, Naming, plan_jobs
@@ -23,6 +22,7 @@ from irec.commands.options import (
     QuietOption,
     check_device,
 )
+from irec.files import read_file, write_atomically
 from irec.images import OUTPUT_SUFFIXES, encode_image
 
 NAMING = Naming({".irec"}, ".png", OUTPUT_SUFFIXES)
@@ -56,7 +56,6 @@ def decompress(
 
     def start() -> Work:
         check_device(device)
-        from irec.bitstream import write_atomically
         from irec.codec import codec_for
 
         def work(job: Job) -> Done:

@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from irec.commands.batch import one_line_errors
 from irec.commands.curves import AnchorsOption, ResultsArgument, read_anchors, read_points
 from irec.commands.jobs import UsageError
-from irec.errors import IrecError
+from irec.files import write_atomically
 from irec.terminal import say, show_table
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def evaluate(
                 "operating_points": [without_infinity(asdict(point)) for point in points],
                 "bd_rates": [asdict(comparison) for comparison in comparisons],
             }
-            _write_json(json_path, document)
+            text = json.dumps(document, indent=2, allow_nan=False)
+            write_atomically(json_path, text + "\n", overwrite=True)
 
 
 def _bd_rate_table(comparisons: Sequence["Comparison"]) -> "Table":
@@ -80,10 +81,3 @@ def _rank(comparison: "Comparison") -> float:
 
 def _cell(rate: "BdRate | None") -> str:
     return "-" if rate is None else f"{rate.percent:+.1f} %  ({rate.from_db:.1f}-{rate.to_db:.1f})"
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        raise IrecError(f"cannot write {path}: {error.strerror}") from error

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irec.commands.batch import EXIT_FAILED, read_file
+from irec.commands.batch import EXIT_FAILED
 from irec.commands.options import FileCheckpointOption
 from irec.errors import IrecError, ModelMismatchError
+from irec.files import read_file
 from irec.terminal import say
 
 if TYPE_CHECKING:

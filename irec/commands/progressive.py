@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irec.commands.batch import one_line_errors, prepare_target, read_file
+from irec.commands.batch import one_line_errors, prepare_target
 from irec.commands.jobs import UsageError
 from irec.commands.options import DeviceOption, FileCheckpointOption, ForceOption, check_device
 from irec.errors import BitstreamError, IrecError
+from irec.files import read_file
 from irec.images import read_image
 from irec.terminal import say, show_table
 

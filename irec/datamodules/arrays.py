@@ -1,6 +1,5 @@
 """Images of one size in one array, mapped from disk: millions of them cost no memory."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch.utils.data import Dataset
 from irec.datamodules.download import require_space
 from irec.datamodules.progress import images_bar
 from irec.errors import DataError
+from irec.files import unfinished
 
 
 class ArrayDataset(Dataset[UInt8[Tensor, "3 h w"]]):
@@ -64,11 +64,11 @@ def write_images(
         batches: the images, in order.
 
     Raises:
-        DataError: there are more or fewer images, or the disk is full.
+        DataError: there are more or fewer images, or no space for them.
+        OutputFileError: the system refuses to write.
     """
-    part = path.with_name(f"{path.name}.part")
     n_images = 0
-    try:
+    with unfinished(path, is_only_writer=True) as part:
         require_space(path.parent, int(np.prod(shape)))
         # Written as a file: a full disk ends a process that writes through a memory map.
         with part.open("wb") as out, images_bar() as bar:
@@ -79,12 +79,5 @@ def write_images(
                 out.write(np.ascontiguousarray(batch).data)
                 n_images += len(batch)
                 bar.update(task, completed=n_images)
-            out.flush()
-            os.fsync(out.fileno())
         if n_images != shape[0]:
             raise DataError(f"{path}: {n_images:,} images are there, expected {shape[0]:,}")
-        os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)

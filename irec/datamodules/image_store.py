@@ -6,7 +6,6 @@ their names and sizes. One file rather than one per image, because each mapped f
 
 import json
 import math
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from jaxtyping import UInt8
 
 from irec.datamodules.progress import images_bar
 from irec.errors import DataError
+from irec.files import unfinished
 
 _PIXELS = "pixels.bin"
 _INDEX = "images.json"
@@ -31,12 +31,11 @@ def write_store(
         images: names and pixels.
 
     Raises:
-        DataError: there are more or fewer images, or the disk is full.
+        DataError: there are more or fewer images.
+        OutputFileError: the disk is full.
     """
-    part = folder.with_name(f"{folder.name}.part")
     index = []
-    try:
-        shutil.rmtree(part, ignore_errors=True)
+    with unfinished(folder, is_only_writer=True) as part:
         part.mkdir()
         with (part / _PIXELS).open("wb") as out, images_bar() as bar:
             task = bar.add_task(f"writing {folder.name}", total=n_images)
@@ -47,11 +46,6 @@ def write_store(
         if len(index) != n_images:
             raise DataError(f"{folder}: {len(index)} images are there, expected {n_images}")
         (part / _INDEX).write_text(json.dumps(index))
-        part.rename(folder)
-    except OSError as error:
-        raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def map_store(folder: Path) -> list[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irec.errors import DataError
+from irec.files import unfinished
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,4 +67,5 @@ def figure(path: Path, size_inches: tuple[float, float], title: str) -> Iterator
         yield drawing
         drawing.suptitle(title, fontsize=10)
         dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix.lower())
-        drawing.savefig(path, metadata={dated: None} if dated else None)
+        with unfinished(path) as temporary:
+            drawing.savefig(temporary, metadata={dated: None} if dated else None)

@@ -29,6 +29,7 @@ from irec.evaluation.rate_distortion import (
     is_kodak,
 )
 from irec.evaluation.results import Row
+from irec.files import unfinished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -223,7 +224,7 @@ def _label(
 
 
 def _write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", newline="") as file:
+    with unfinished(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(heading)
         writer.writerows(rows)

@@ -1,6 +1,7 @@
 """Results of either kind, lossless or lossy: totals, a table for people, CSV and JSON files."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from irec.evaluation.lossy_results import (
     lossy_totals,
     operating_points,
 )
+from irec.files import write_atomically
 
 __all__ = [
     "ImageResult",
@@ -80,10 +82,11 @@ def write_results(
         failed: names of the images that could not be, with the reason; no total includes them.
     """
     dicts = [row_as_dict(row) for row in rows]
-    with (folder / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dicts[0]))
-        writer.writeheader()
-        writer.writerows(dicts)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(dicts[0]))
+    writer.writeheader()
+    writer.writerows(dicts)
+    write_atomically(folder / "results.csv", table.getvalue(), overwrite=True)
     document = {
         "settings": dict(settings or {}),
         "images": dicts,
@@ -92,7 +95,7 @@ def write_results(
         **_dispatch(rows, lambda _: {}, _operating_points_entry),
     }
     text = json.dumps(document, indent=2, allow_nan=False)
-    (folder / "results.json").write_text(text + "\n")
+    write_atomically(folder / "results.json", text + "\n", overwrite=True)
 
 
 def read_results(path: Path) -> Results:

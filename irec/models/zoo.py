@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from irec.errors import CheckpointError, ModelMismatchError
+from irec.files import write_together
 from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 
@@ -156,12 +157,8 @@ def save_checkpoint(folder: Path, model: Model, coding: CodingStatistics) -> Non
         coding: measured on typical images.
 
     Raises:
-        CheckpointError: the system refuses to write.
+        OutputFileError: the system refuses to write.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(f"cannot create {folder}: {error.strerror}") from error
     config = {
         "architecture": name_of(model.config),
         "model": asdict(model.config),
@@ -171,18 +168,7 @@ def save_checkpoint(folder: Path, model: Model, coding: CodingStatistics) -> Non
         WEIGHTS_FILE: save(folded_state(model)),
         CONFIG_FILE: (json.dumps(config, indent=2) + "\n").encode(),
     }
-    # Names are taken only once both files are on disk: no weights with another model's config.
-    temporary = {name: folder / f".{name}.tmp" for name in contents}
-    try:
-        for name, data in contents.items():
-            temporary[name].write_bytes(data)
-        for name, path in temporary.items():
-            path.replace(folder / name)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {folder}: {error.strerror}") from error
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
+    write_together(folder, contents)
 
 
 def folded_state(model: Model) -> dict[str, torch.Tensor]:

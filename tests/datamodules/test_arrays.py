@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 from collections import namedtuple
 
@@ -8,6 +10,7 @@ import torch
 from irec.datamodules.arrays import ArrayDataset, write_images
 from irec.datamodules.image_files import read_array
 from irec.errors import DataError
+from irec.files import OutputFileError
 from tests.pictures import noise
 
 
@@ -68,13 +71,18 @@ def test_another_number_of_images_leaves_nothing(tmp_path, n_images):
     assert not list(tmp_path.iterdir())
 
 
+def fail(descriptor):
+    raise OSError(errno.ENOSPC, "No space")
+
+
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100))
     with pytest.raises(DataError, match="the disk is too full"):
         write_images(tmp_path / "images.npy", (7, 4, 6, 3), [noise(7, 4, 6, 3)])
     monkeypatch.undo()
-    (tmp_path / "images.npy.part").symlink_to("/dev/full")
-    with pytest.raises(DataError, match=r"cannot write .*images\.npy: No space left"):
+    (tmp_path / ".images.part.npy").write_bytes(b"left by a killed process")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputFileError, match=r"cannot write .*images\.npy: the disk is full"):
         write_images(tmp_path / "images.npy", (7, 4, 6, 3), [noise(7, 4, 6, 3)])
     assert not list(tmp_path.iterdir())

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from irec.bitstream import OutputFileError, atomic, write_atomically
 from irec.errors import IrecError
+from irec.files import OutputFileError, unfinished, write_atomically, write_together
 
 
 def fail_with(error: BaseException):
@@ -50,21 +50,20 @@ def test_a_failure_leaves_no_trace(tmp_path: Path, monkeypatch, function: str, e
         assert "the disk is full" in str(caught.value)
 
 
-def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch):
-    path = tmp_path / "a.irec"
-    write = atomic._write_and_sync
-
-    def write_while_another_does(temporary: Path, data: bytes) -> None:
-        write(temporary, data)
+def write_over_what_appears(path: Path) -> None:
+    with unfinished(path, overwrite=False) as temporary:
+        temporary.write_bytes(b"ours")
         path.write_bytes(b"theirs")
 
-    monkeypatch.setattr(atomic, "_write_and_sync", write_while_another_does)
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path, monkeypatch):
+    path = tmp_path / "a.irec"
     for has_links in (True, False):
         if not has_links:
             monkeypatch.setattr(os, "link", fail_with(OSError(errno.EPERM, "no links here")))
         path.unlink(missing_ok=True)
         with pytest.raises(OutputFileError, match="appeared"):
-            write_atomically(path, b"ours", overwrite=False)
+            write_over_what_appears(path)
         assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.irec": b"theirs"}
 
 
@@ -91,3 +90,31 @@ def test_permissions_follow_the_umask(tmp_path: Path):
     finally:
         os.umask(previous)
     assert (tmp_path / "a.irec").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_takes_its_name_when_it_is_full(tmp_path: Path):
+    with pytest.raises(ValueError, match="not yet"):
+        fill(tmp_path / "store", ValueError("not yet"))
+    assert list(tmp_path.iterdir()) == []
+    fill(tmp_path / "store", None)
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+    assert (tmp_path / "store" / "a").read_bytes() == b"abc"
+    with pytest.raises(OutputFileError, match="store"):
+        fill(tmp_path / "store", None)
+
+
+def fill(folder: Path, error: Exception | None) -> None:
+    with unfinished(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_bytes(b"abc")
+        if error:
+            raise error
+
+
+def test_files_that_belong_together_are_replaced_together(tmp_path: Path, monkeypatch):
+    write_together(tmp_path / "new", {"a": b"1", "b": b"2"})
+    monkeypatch.setattr(os, "fsync", fail_with(OSError(errno.ENOSPC, "No space")))
+    with pytest.raises(OutputFileError, match="the disk is full"):
+        write_together(tmp_path / "new", {"a": b"3", "b": b"4"})
+    left = {p.name: p.read_bytes() for p in (tmp_path / "new").iterdir()}
+    assert left == {"a": b"1", "b": b"2"}

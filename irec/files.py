@@ -1,0 +1,162 @@
+"""Files that are there whole or not at all, and errors that say why they are not."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from irec.errors import DataError, IrecError
+
+
+class OutputFileError(IrecError):
+    """A file could not be written: it exists, the disk is full, or permission is missing."""
+
+
+def write_atomically(path: Path | str, data: bytes | str, *, overwrite: bool) -> None:
+    """Write a file so that it is there completely or not at all, even if the machine stops.
+
+    Args:
+        path: where to write; its folder must exist.
+        data: the file's contents; text becomes UTF-8.
+        overwrite: whether an existing file is replaced.
+
+    Raises:
+        OutputFileError: the file exists and `overwrite` is false, or the system refuses.
+    """
+    path = Path(path)
+    if not overwrite and path.exists():
+        raise OutputFileError(f"{path} exists already; say so if it is to be overwritten")
+    with unfinished(path, overwrite=overwrite) as temporary, temporary.open("xb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files of a folder, none of which is of use without the others.
+
+    Names are taken only once all contents are on disk.
+
+    Args:
+        folder: created where it does not exist.
+        contents: by name; existing files are replaced, in this order.
+
+    Raises:
+        OutputFileError: the system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFileError(f"cannot create {folder}: {_reason(error)}") from error
+    with contextlib.ExitStack() as stack:
+        # Left in reverse order.
+        for name, data in reversed(list(contents.items())):
+            stack.enter_context(unfinished(folder / name)).write_bytes(data)
+
+
+@contextlib.contextmanager
+def unfinished(
+    path: Path, *, overwrite: bool = True, is_only_writer: bool = False
+) -> Iterator[Path]:
+    """A temporary path for a file or a folder, which takes its name when the block is done.
+
+    What was written there is forced to disk before. Whatever goes wrong on the way, Ctrl-C
+    included, it is removed.
+
+    Args:
+        path: that the file or folder is to have; its own folder must exist.
+        overwrite: whether an existing file is replaced; of folders, none is.
+        is_only_writer: whether nobody else can be writing the same: then what a killed process
+            left is found and removed.
+
+    Yields:
+        A path in the same folder, of the same suffix.
+
+    Raises:
+        OutputFileError: the system refuses, or `overwrite` is false and the name is taken.
+    """
+    unique = f"{path.stem}.part" if is_only_writer else f"irec-{secrets.token_hex(8)}"
+    temporary = path.with_name(f".{unique}{path.suffix}")
+    try:
+        _remove(temporary)
+        yield temporary
+        _sync(temporary)
+        if overwrite:
+            os.replace(temporary, path)
+        else:
+            _rename_without_replacing(temporary, path)
+        _sync(path.parent)
+    except FileExistsError as error:
+        raise OutputFileError(f"{path} appeared while it was being written; kept as it is") from (
+            error
+        )
+    except OSError as error:
+        raise OutputFileError(f"cannot write {path}: {_reason(error)}") from error
+    finally:
+        # After a rename there is nothing left to remove.
+        with contextlib.suppress(OSError):
+            _remove(temporary)
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _rename_without_replacing(source: Path, target: Path) -> None:
+    """Give a file its name unless another process took the name in the meantime."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # File systems without hard links (FAT, some network shares): a small window remains.
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        os.replace(source, target)
+
+
+def _sync(path: Path) -> None:
+    """Force a file, or a folder's names, to disk."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        if path.is_dir():
+            return  # where folders cannot be opened (Windows) it is best effort
+        raise
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    reasons = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EACCES: "permission denied",
+        errno.EPERM: "permission denied",
+        errno.EROFS: "the file system is read-only",
+        errno.ENOENT: "the folder does not exist",
+        errno.ENOTDIR: "its folder is a file",
+        errno.EISDIR: "it is a folder",
+        errno.ENAMETOOLONG: "the name is too long",
+    }
+    return reasons.get(error.errno or 0, error.strerror or str(error))
