@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image
 
 import irec
+from irec.codec import codec_for
 from irec.images import encode_image, read_image
 from tests.checkpoints import write_checkpoint, write_lossy_checkpoint
+from tests.golden import explain
 
 FOLDER = Path(__file__).parent
 SAMPLES = FOLDER.parent.parent / "irec" / "datamodules" / "samples"
@@ -72,6 +74,16 @@ def main() -> None:
         decoded = irec.decompress(data, allow_truncated=True, checkpoint=str(LOSSY_MODEL))
         (FOLDER / "lossy" / f"{name}.png").write_bytes(encode_image(decoded, ".png"))
         (FOLDER / "lossy" / f"{name}.irec").write_bytes(data)
+
+    explain.PAGE.write_text(page())
+
+
+def page() -> str:
+    """docs/format.md with its generated parts."""
+    data = (FOLDER / "rgb_1x1.irec").read_bytes()
+    stream = codec_for(data, checkpoint=str(LOSSLESS_MODEL)).unpack(data)
+    example, profiles = explain.example(data, stream), explain.profiles()
+    return explain.with_parts(explain.PAGE.read_text(), example=example, profiles=profiles)
 
 
 if __name__ == "__main__":

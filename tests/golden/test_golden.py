@@ -12,6 +12,7 @@ import torch
 import irec
 from irec.bitstream import read_header
 from irec.images import read_image
+from tests.golden import explain, regenerate
 from tests.instruction_sets import each_of
 
 FOLDER = Path(__file__).parent
@@ -26,6 +27,11 @@ for path in map(Path, sys.argv[2:]):
     pixels = irec.decompress(path.read_bytes(), checkpoint=sys.argv[1])
     sys.stdout.write(pixels.tobytes().hex() + "\\n")
 """
+
+
+def test_the_specification_explains_the_smallest_file():
+    # If only this fails, python -m tests.golden.regenerate mends it.
+    assert regenerate.page() == explain.PAGE.read_text()
 
 
 def test_every_colour_kind_is_pinned():
