@@ -17,8 +17,7 @@ from irec.terminal import say, show_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from irec.evaluation.bd_rate import BdRate
-    from irec.evaluation.comparison import Comparison
+    from irec.evaluation.bd_rate import BdRate, Comparison
 
 
 def evaluate(
@@ -38,7 +37,7 @@ def evaluate(
         if json_path is not None and json_path.resolve() in {path.resolve() for path in results}:
             raise UsageError(f"--json {json_path}: would overwrite the results themselves")
         points, images = read_points(results)
-        from irec.evaluation.comparison import compare
+        from irec.evaluation.bd_rate import compare
         from irec.evaluation.lossy_results import operating_points_table
         from irec.evaluation.rate_distortion import kodak_anchors
         from irec.evaluation.results import without_infinity

@@ -1,13 +1,12 @@
 """Results of lossy compression: a row per image and quality, operating points, and a table."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from typing import Any
 
 from rich.table import Table
-
-from irec.evaluation.decibels import as_decibels
 
 
 @dataclass(frozen=True)
@@ -224,3 +223,10 @@ def _cells(point: OperatingPoint) -> list[str]:
         _shown(point.encode_s, 2),
         _shown(point.decode_s, 2),
     ]
+
+
+def as_decibels(ms_ssim: float | None) -> float | None:
+    """-10 log10(1 - MS-SSIM), in dB; None where there is no MS-SSIM, infinity for 1."""
+    if ms_ssim is None:
+        return None
+    return math.inf if ms_ssim >= 1.0 else -10.0 * math.log10(1.0 - ms_ssim)

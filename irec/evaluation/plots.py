@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from irec.evaluation.decibels import as_decibels
-from irec.evaluation.lossy_results import LossyResult, operating_points
-from irec.evaluation.plot_labels import continued, last_visible, spread
+from irec.evaluation.lossy_results import LossyResult, as_decibels, operating_points
 from irec.evaluation.plot_style import (
     BLUE,
     CLASSICAL,
@@ -18,7 +16,10 @@ from irec.evaluation.plot_style import (
     GREY,
     LABELS,
     VERMILION,
+    continued,
     figure,
+    last_visible,
+    spread,
 )
 from irec.evaluation.rate_distortion import (
     Curve,

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from irec.errors import DataError
-from irec.evaluation.decibels import as_decibels
-from irec.evaluation.lossy_results import LossyResult, OperatingPoint, operating_points
+from irec.evaluation.lossy_results import LossyResult, OperatingPoint, as_decibels, operating_points
 from irec.evaluation.results import Results
 
 Measure = Literal["psnr", "ms_ssim"]

@@ -7,8 +7,6 @@ version also counts windows beyond the border at the coarsest scale and multipli
 channels, which is another number.
 """
 
-import math
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -53,11 +51,6 @@ def ms_ssim(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> flo
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
     return float(batch_ms_ssim(_as_batch(a), _as_batch(b)))
-
-
-def ms_ssim_db(value: float) -> float:
-    """MS-SSIM on a scale that separates good images: -10 log10(1 - MS-SSIM), in dB."""
-    return math.inf if value >= 1.0 else -10.0 * math.log10(1.0 - value)
 
 
 def batch_psnr_db(

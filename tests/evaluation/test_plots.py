@@ -11,8 +11,7 @@ from PIL import Image
 
 from irec.errors import DataError
 from irec.evaluation.lossy_results import operating_points
-from irec.evaluation.plot_labels import continued, last_visible, spread
-from irec.evaluation.plot_style import DEFAULT_ANCHORS, LABELS
+from irec.evaluation.plot_style import DEFAULT_ANCHORS, LABELS, continued, last_visible, spread
 from irec.evaluation.plots import plot_progressive, plot_rate_distortion, write_rate_distortion
 from irec.evaluation.rate_distortion import (
     KODAK_NAMES,

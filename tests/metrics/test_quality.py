@@ -9,7 +9,7 @@ from scipy.ndimage import correlate1d
 from torchmetrics.image import PeakSignalNoiseRatio
 
 from irec.metrics.mean_quality import MeanMsSsim, MeanPSNR
-from irec.metrics.quality import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr_db
+from irec.metrics.quality import MS_SSIM_MIN_SIDE, ms_ssim, psnr_db
 from tests.pictures import noise, picture
 
 
@@ -105,13 +105,6 @@ def test_views_and_read_only_arrays_are_taken():
     flipped = image[::-1, ::-1], other[::-1, ::-1]
     assert psnr_db(*flipped) == pytest.approx(psnr_db(image, other))
     assert ms_ssim(*flipped) is not None
-
-
-def test_decibels():
-    assert ms_ssim_db(0.99) == pytest.approx(20.0)
-    assert ms_ssim_db(1.0) == math.inf
-    # iREC's first published point: 0.885258 is 9.40 dB.
-    assert ms_ssim_db(0.885258) == pytest.approx(9.40, abs=0.005)
 
 
 def as_batch(*images):
