@@ -79,7 +79,8 @@ def _facts(path: Path, checkpoint: str | None) -> dict[str, Any]:
 def _header_facts(header: "Header") -> dict[str, Any]:
     colour = header.colour
     return {
-        "mode": header.profile.name,
+        "mode": "lossy" if header.profile.is_lossy else "lossless",
+        "profile": header.profile.name,
         "height": header.height,
         "width": header.width,
         "channels": header.n_channels,
@@ -116,7 +117,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         rate = f"{8 * facts['bytes'] / (n_pixels * facts['channels']):.3f} bits per dimension"
     yield f"{facts['file']}: {facts['bytes']:,} bytes, {rate}"
     yield f"  image   {facts['width']}x{facts['height']} {facts['colour']}, {facts['mode']}"
-    yield f"  format  version {facts['format_version']}"
+    yield f"  format  version {facts['format_version']}, profile {facts['profile']}"
     yield f"  model   {facts['checkpoint']} (fingerprint {facts['fingerprint']})"
     if facts["mode"] == "lossy":
         quality = "" if facts["quality"] is None else f"quality {facts['quality']:g}, "

@@ -19,6 +19,15 @@ OutputOption = Annotated[
         "name of the file. Default: beside each input.",
     ),
 ]
+PlotOption = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="Plot to write: .png, .svg or .pdf. The figures go into a .csv file beside it.",
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]

@@ -1,28 +1,15 @@
 """``irec plot``: rate-distortion curves of lossy results."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from irec.commands.batch import one_line_errors, prepare_target
 from irec.commands.curves import AnchorsOption, ResultsArgument, read_anchors, read_points
-from irec.commands.options import ForceOption
+from irec.commands.options import ForceOption, PlotOption
 from irec.errors import IrecError
 from irec.terminal import say
 
 
 def plot(
     results: ResultsArgument,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="Plot to write: .png, .svg or .pdf. The figures go into a .csv file beside it.",
-        ),
-    ],
+    output: PlotOption,
     anchors: AnchorsOption = None,
     force: ForceOption = False,
 ) -> None:

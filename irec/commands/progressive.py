@@ -8,7 +8,13 @@ import typer
 
 from irec.commands.batch import one_line_errors, prepare_target
 from irec.commands.jobs import UsageError
-from irec.commands.options import DeviceOption, FileCheckpointOption, ForceOption, check_device
+from irec.commands.options import (
+    DeviceOption,
+    FileCheckpointOption,
+    ForceOption,
+    PlotOption,
+    check_device,
+)
 from irec.errors import BitstreamError, IrecError
 from irec.files import read_file
 from irec.images import read_image
@@ -26,15 +32,7 @@ Points = list[tuple[int, float]]
 def progressive(
     file: Annotated[Path, typer.Argument(metavar="FILE.irec", help="A lossy file.")],
     original: Annotated[Path, typer.Argument(metavar="IMAGE", help="What it was made from.")],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="Plot to write: .png, .svg or .pdf. The figures go into a .csv file beside it.",
-        ),
-    ],
+    output: PlotOption,
     points: Annotated[int, typer.Option(min=2, help="How many beginnings to decode.")] = 20,
     checkpoint: FileCheckpointOption = None,
     force: ForceOption = False,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from irec.coding import DEFAULT_EFFORT
 from irec.datamodules.batches import FailedImage
 from irec.evaluation.results import Row
 
@@ -23,7 +24,7 @@ class CoderOptions:
             from 0 to 100 in steps of 0.5. Default: 0, 25, 50, 75 and 100.
     """
 
-    effort: int = 5
+    effort: int = DEFAULT_EFFORT
     seed: int = 0
     ideal_samples: int = 4
     qualities: list[float] | None = None
