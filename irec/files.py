@@ -19,12 +19,12 @@ def write_atomically(path: Path | str, data: bytes | str, *, overwrite: bool) ->
     """Write a file so that it is there completely or not at all, even if the machine stops.
 
     Args:
-        path: where to write; its folder must exist.
-        data: the file's contents; text becomes UTF-8.
-        overwrite: whether an existing file is replaced.
+        path: Where to write; its folder must exist.
+        data: The file's contents; text becomes UTF-8.
+        overwrite: Whether an existing file is replaced.
 
     Raises:
-        OutputFileError: the file exists and `overwrite` is false, or the system refuses.
+        OutputFileError: The file exists and `overwrite` is false, or the system refuses.
     """
     path = Path(path)
     if not overwrite and path.exists():
@@ -39,11 +39,11 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     Names are taken only once all contents are on disk.
 
     Args:
-        folder: created where it does not exist.
-        contents: by name; existing files are replaced, in this order.
+        folder: Created where it does not exist.
+        contents: By name; existing files are replaced, in this order.
 
     Raises:
-        OutputFileError: the system refuses.
+        OutputFileError: The system refuses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,22 +59,22 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
 def unfinished(
     path: Path, *, overwrite: bool = True, is_only_writer: bool = False
 ) -> Iterator[Path]:
-    """A temporary path for a file or a folder, which takes its name when the block is done.
+    """Lend a temporary path for a file or a folder, which takes its name when the block is done.
 
     What was written there is forced to disk before. Whatever goes wrong on the way, Ctrl-C
     included, it is removed.
 
     Args:
-        path: that the file or folder is to have; its own folder must exist.
-        overwrite: whether an existing file is replaced; of folders, none is.
-        is_only_writer: whether nobody else can be writing the same: then what a killed process
+        path: That the file or folder is to have; its own folder must exist.
+        overwrite: Whether an existing file is replaced; of folders, none is.
+        is_only_writer: Whether nobody else can be writing the same: then what a killed process
             left is found and removed.
 
     Yields:
         A path in the same folder, of the same suffix.
 
     Raises:
-        OutputFileError: the system refuses, or `overwrite` is false and the name is taken.
+        OutputFileError: The system refuses, or `overwrite` is false and the name is taken.
     """
     unique = f"{path.stem}.part" if is_only_writer else f"irec-{secrets.token_hex(8)}"
     temporary = path.with_name(f".{unique}{path.suffix}")
@@ -100,10 +100,10 @@ def unfinished(
 
 
 def read_file(path: Path) -> bytes:
-    """A file's bytes.
+    """Return a file's bytes.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: It cannot be read.
     """
     try:
         return path.read_bytes()

@@ -15,7 +15,7 @@ class BitWriter:
     """Collects bits and packs them into bytes once, at the end."""
 
     def __init__(self) -> None:
-        """Starts without bits."""
+        """Start without bits."""
         self._whole: list[bytes] = []
         self._pieces: list[UInt8[np.ndarray, " n"]] = []
         self._n_bits = 0
@@ -26,7 +26,7 @@ class BitWriter:
         return self._n_bits
 
     def write(self, value: int, width: int) -> None:
-        """Writes one unsigned number.
+        """Write one unsigned number.
 
         Args:
             value: 0 <= value < 2**width.
@@ -38,7 +38,7 @@ class BitWriter:
         self.write_array(np.array([value], dtype=np.int64), width)
 
     def write_array(self, values: Integer[np.ndarray, " n"], width: int) -> None:
-        """Writes numbers of one width, back to back: ``n * width`` bits.
+        """Write numbers of one width, back to back: ``n * width`` bits.
 
         Args:
             values: Shape [n], each 0 <= value < 2**width.
@@ -60,7 +60,7 @@ class BitWriter:
         self._n_bits += columns.size
 
     def write_rice(self, value: int, parameter: int) -> None:
-        """Writes a Rice code: the quotient by 2**parameter in unary, then the remainder.
+        """Write a Rice code: the quotient by 2**parameter in unary, then the remainder.
 
         From a quotient of ``RICE_ESCAPE`` on the excess follows as an Elias gamma code instead, so
         that the length grows with the logarithm of the value.
@@ -86,7 +86,7 @@ class BitWriter:
         self.write(excess, excess.bit_length())
 
     def write_varint(self, value: int) -> None:
-        """Writes an unsigned number in whole bytes: seven bits each, least significant first.
+        """Write an unsigned number in whole bytes: seven bits each, least significant first.
 
         The high bit of a byte is set while more follow; there is no needless last byte.
         """
@@ -97,7 +97,7 @@ class BitWriter:
         self.write_bytes(bytes([*parts, value]))
 
     def write_bytes(self, data: bytes) -> None:
-        """Writes whole bytes.
+        """Write whole bytes.
 
         Raises:
             InvalidParameterError: They would not begin at a whole byte.
@@ -111,7 +111,7 @@ class BitWriter:
         self._n_bits += 8 * len(data)
 
     def align(self) -> None:
-        """Writes zero bits up to a whole byte."""
+        """Write zero bits up to a whole byte."""
         self.write(0, -self._n_bits % 8)
 
     def to_bytes(self) -> bytes:
@@ -119,7 +119,7 @@ class BitWriter:
         return b"".join([*self._whole, *(np.packbits(piece).tobytes() for piece in self._joined())])
 
     def _joined(self) -> list[UInt8[np.ndarray, " n"]]:
-        """The bits that are not in whole bytes yet, in one piece if there are any."""
+        """Return the bits that are not in whole bytes yet, in one piece if there are any."""
         return [np.concatenate(self._pieces)] if self._pieces else []
 
 
@@ -127,7 +127,7 @@ class BitReader:
     """Reads what a ``BitWriter`` wrote; checks every length against what is left before it acts."""
 
     def __init__(self, data: bytes) -> None:
-        """Starts at the first bit of ``data``."""
+        """Start at the first bit of ``data``."""
         self._data = data
         self._bytes = np.frombuffer(data, dtype=np.uint8)
         self._position = 0
@@ -143,7 +143,7 @@ class BitReader:
         return 8 * self._bytes.size - self._position
 
     def read(self, width: int) -> int:
-        """Reads one unsigned number.
+        """Read one unsigned number.
 
         Args:
             width: Bits, 0 to 62.
@@ -154,7 +154,7 @@ class BitReader:
         return int(self.read_array(1, width)[0])
 
     def read_array(self, count: int, width: int) -> Integer[np.ndarray, " n"]:
-        """Reads ``count`` numbers of one width, as int64 of shape [count].
+        """Read ``count`` numbers of one width, as int64 of shape [count].
 
         Args:
             count: How many; a width of 0 gives zeros and takes no bits.
@@ -172,7 +172,7 @@ class BitReader:
         return values
 
     def read_rice(self, parameter: int) -> int:
-        """Reads a Rice code.
+        """Read a Rice code.
 
         Args:
             parameter: The one that it was written with.
@@ -191,7 +191,7 @@ class BitReader:
         return (RICE_ESCAPE << parameter) + ((1 << length) | self.read(length)) - 1
 
     def read_varint(self) -> int:
-        """Reads a varint of up to 64 bits, which begins at a whole byte.
+        """Read a varint of up to 64 bits, which begins at a whole byte.
 
         Raises:
             TruncatedFileError: The bytes end inside it.
@@ -208,7 +208,7 @@ class BitReader:
         raise CorruptFileError("the file holds a malformed number")
 
     def read_bytes(self, count: int) -> bytes:
-        """Reads whole bytes, which begin at a whole byte.
+        """Read whole bytes, which begin at a whole byte.
 
         Raises:
             TruncatedFileError: Fewer are left.
@@ -234,7 +234,7 @@ class BitReader:
             raise CorruptFileError("the padding bits are not zero")
 
     def _count_run(self, bit: int, limit: int) -> int:
-        """Counts equal bits up to ``limit``; the bit that ends a shorter run is read too."""
+        """Count equal bits up to ``limit``; the bit that ends a shorter run is read too."""
         for length in range(limit):
             if self.read(1) != bit:
                 return length

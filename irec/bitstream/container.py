@@ -66,7 +66,7 @@ class PackedFile:
 
 
 def pack(stream: Bitstream, plan: TilePlan) -> PackedFile:
-    """Writes a file.
+    """Write a file.
 
     Args:
         stream: What to write.
@@ -94,7 +94,7 @@ def pack(stream: Bitstream, plan: TilePlan) -> PackedFile:
 def unpack(
     data: bytes, plan_for: Callable[[Header], TilePlan], allow_truncated: bool = False
 ) -> Bitstream:
-    """Reads a file; time and memory stay proportional to the number of its bytes.
+    """Read a file; time and memory stay proportional to the number of its bytes.
 
     Args:
         data: The whole file.
@@ -160,7 +160,7 @@ def pixel_checksum(pixels: UInt8[np.ndarray, "c h w"]) -> int:
 
 
 def check_pixels(stream: Bitstream, pixels: UInt8[np.ndarray, "c h w"]) -> None:
-    """Compares a decoded image with a lossless file's checksum.
+    """Compare a decoded image with a lossless file's checksum.
 
     Args:
         stream: What the file holds.

@@ -70,7 +70,7 @@ class Header:
     quality_index: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Check the ranges."""
         if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
             raise InvalidParameterError(
                 f"an image of {self.height}x{self.width} pixels; sides of 1 to {MAX_SIDE} fit"
@@ -91,7 +91,7 @@ class Header:
         return self.colour.n_colour_channels + self.colour.has_alpha
 
     def write(self, writer: BitWriter) -> None:
-        """Writes the header."""
+        """Write the header."""
         has_more = self.colour != Colour.RGB or self.seed != 0
         writer.write_bytes(MAGIC)
         writer.write(FORMAT_VERSION, 4)
@@ -111,7 +111,7 @@ class Header:
 
     @staticmethod
     def read(reader: BitReader) -> "Header":
-        """Reads a header.
+        """Read a header.
 
         Raises:
             NotAnIrecFileError: The magic is missing.
@@ -155,7 +155,7 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """Reads the header; needs no model, and no more than the beginning of a file.
+    """Read the header; needs no model, and no more than the beginning of a file.
 
     Args:
         data: The file's bytes, or its beginning.

@@ -56,7 +56,7 @@ class Profile:
     def side_info_model(
         self, usual_steps: Sequence[float], usual_rho: Sequence[int]
     ) -> SideInfoModel:
-        """What is usual of a checkpoint's latent tensors, with this profile's constants.
+        """Return what is usual of a checkpoint's latent tensors, with this profile's constants.
 
         Raises:
             InvalidParameterError: Lengths differ or a value is out of range.

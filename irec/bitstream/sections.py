@@ -92,11 +92,11 @@ class Section:
         return True
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
-        """Writes the section; InvalidParameterError where the contents contradict the header."""
+        """Write the section; InvalidParameterError where the contents contradict the header."""
         raise NotImplementedError
 
     def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
-        """Reads the section into `stream`; BitstreamError where the bytes are not as written."""
+        """Read the section into `stream`; BitstreamError where the bytes are not as written."""
         raise NotImplementedError
 
 
@@ -145,7 +145,7 @@ class SideInfo(Section):
             write_side_info(writer, numbers, plan.side_info, tile_pixels)
 
     def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
-        """Gives tiles whose tensors have no indices yet."""
+        """Give tiles whose tensors have no indices yet."""
         none = torch.zeros(0, dtype=torch.int64)
         for tile_pixels in plan.tile_pixels:
             grid_offset = reader.read_rice(0) if stream.header.profile.has_residual else 0
@@ -176,7 +176,7 @@ class Indices(Section):
             writer.write_array(mixed, stream.header.profile.coder.bits_per_step)
 
     def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
-        """Reads as many as there are; TruncatedFileError, once these are read, where some lack."""
+        """Read as many as there are; TruncatedFileError, once these are read, where some lack."""
         width = stream.header.profile.coder.bits_per_step
         n_claimed = sum(tensor.n_steps for tile in stream.tiles for tensor in tile.tensors)
         n_missing = n_claimed - min(n_claimed, reader.bits_left // width)
@@ -211,7 +211,7 @@ class Padding(Section):
     may_be_cut = True
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
-        """Writes 0 to 7 bits."""
+        """Write 0 to 7 bits."""
         writer.align()
 
     def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
@@ -293,5 +293,5 @@ SECTIONS: tuple[Section, ...] = (
 
 
 def min_file_bytes(header: Header) -> int:
-    """The least length of a file: one byte for each 2^16 pixels."""
+    """Return the least length of a file: one byte for each 2^16 pixels."""
     return -(-header.height * header.width // PIXELS_PER_BYTE)

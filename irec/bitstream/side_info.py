@@ -44,7 +44,7 @@ class SideInfoModel:
     tile_weight: float
 
     def __post_init__(self) -> None:
-        """Checks lengths and ranges."""
+        """Check lengths and ranges."""
         if len(self.usual_steps) != len(self.usual_rho):
             raise InvalidParameterError(
                 f"{len(self.usual_steps)} usual steps, {len(self.usual_rho)} usual rhos"
@@ -72,7 +72,7 @@ class _StepsPredictor:
         self._seen_usual = self._seen = max(1, round(model.tile_weight * _UNIT))
 
     def predict(self, tensor: int) -> tuple[int, int]:
-        """The predicted number of steps and the Rice parameter for its error."""
+        """Return the predicted number of steps and the Rice parameter for its error."""
         scaled = self._usual[tensor] * self._seen // self._seen_usual
         error = scaled * self._spread // (_UNIT * _UNIT)
         prediction = min((scaled + _UNIT // 2) // _UNIT, MAX_STEPS)
@@ -90,7 +90,7 @@ def write_side_info(
     model: SideInfoModel,
     tile_pixels: int,
 ) -> None:
-    """Writes one tile's side information.
+    """Write one tile's side information.
 
     Args:
         writer: Receives the bits.
@@ -121,7 +121,7 @@ def write_side_info(
 def read_side_info(
     reader: BitReader, model: SideInfoModel, tile_pixels: int
 ) -> list[tuple[int, int]]:
-    """Reads one tile's side information: (number of steps, rho index) of each tensor.
+    """Read one tile's side information: (number of steps, rho index) of each tensor.
 
     Args:
         reader: Gives the bits.
@@ -146,7 +146,7 @@ def read_side_info(
 
 
 def fold(value: int, prediction: int) -> int:
-    """Maps 0, 1, 2, ... one to one onto itself, the nearer to the prediction the smaller.
+    """Map 0, 1, 2, ... one to one onto itself, the nearer to the prediction the smaller.
 
     Like zigzag, but no code is spent on what would be below zero.
     """

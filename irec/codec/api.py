@@ -41,23 +41,23 @@ def compress(
     Args:
         image: 8-bit image: an array [h, w] or [h, w, c], a tensor [h, w] or [c, h, w], or a Pillow
             image; grey, grey with alpha, RGB or RGBA.
-        lossy: whether colours may change; alpha never does.
-        quality: lossy only: 0 (smallest files) to 100 (best images), in steps of 0.5; 50
+        lossy: Whether colours may change; alpha never does.
+        quality: Lossy only: 0 (smallest files) to 100 (best images), in steps of 0.5; 50
             where neither it nor `target_bpp` is given.
-        target_bpp: lossy only: the best quality whose file has at most so many bits per pixel.
-        effort: how hard to search, 1 (fastest) to 9 (smallest); each level doubles the time.
-        checkpoint: name of an installed checkpoint, or path of a checkpoint folder; by default
+        target_bpp: Lossy only: the best quality whose file has at most so many bits per pixel.
+        effort: How hard to search, 1 (fastest) to 9 (smallest); each level doubles the time.
+        checkpoint: Name of an installed checkpoint, or path of a checkpoint folder; by default
             rvae-small, or two-level-vae-small where `lossy`.
-        verify: decode the result and compare before returning it.
-        device: where to compute, such as "cpu" or "cuda".
+        verify: Decode the result and compare before returning it.
+        device: Where to compute, such as "cpu" or "cuda".
 
     Returns:
         The bytes of an ``.irec`` file.
 
     Raises:
-        UnsupportedImageError: the image is of another kind.
-        CheckpointError: there is no such checkpoint, or it is of the other kind.
-        InvalidParameterError: effort, quality or target are out of range, or contradict each other.
+        UnsupportedImageError: The image is of another kind.
+        CheckpointError: There is no such checkpoint, or it is of the other kind.
+        InvalidParameterError: Effort, quality or target are out of range, or contradict each other.
     """
     if not lossy and not (quality is None and target_bpp is None):
         raise InvalidParameterError("quality and target_bpp are for lossy compression: say lossy")
@@ -80,18 +80,18 @@ def decompress(
     """Decompress an ``.irec`` file.
 
     Args:
-        data: the whole file.
-        allow_truncated: whether a lossy file may lack its end: the picture is then as good as what
+        data: The whole file.
+        allow_truncated: Whether a lossy file may lack its end: the picture is then as good as what
             is left, and damage to that goes unnoticed.
-        checkpoint: name or path of the checkpoint; found by the file's fingerprint where None.
-        device: where to compute.
+        checkpoint: Name or path of the checkpoint; found by the file's fingerprint where None.
+        device: Where to compute.
 
     Returns:
         The image, uint8 [h, w, c] with c = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
 
     Raises:
-        BitstreamError: the bytes are damaged, foreign, or need another model or irec.
-        CheckpointError: there is no such checkpoint.
+        BitstreamError: The bytes are damaged, foreign, or need another model or irec.
+        CheckpointError: There is no such checkpoint.
     """
     return codec_for(data, checkpoint=checkpoint, device=device).decode(data, allow_truncated)
 
@@ -113,7 +113,7 @@ def load_codec(
     verify: bool = True,
     device: str = "cpu",
 ) -> Codec:
-    """The codec that :func:`compress` compresses with; arguments and errors as there."""
+    """Return the codec that :func:`compress` compresses with; arguments and errors as there."""
     default = DEFAULT_LOSSY_CHECKPOINT if lossy else DEFAULT_CHECKPOINT
     found = load_checkpoint(checkpoint or default)
     codec = make_codec(found, effort=effort, verify=verify, device=device)
@@ -127,16 +127,16 @@ def load_codec(
 
 
 def codec_for(data: bytes, *, checkpoint: str | None = None, device: str = "cpu") -> Codec:
-    """The codec that decodes a file; arguments and errors as for :func:`decompress`."""
+    """Return the codec that decodes a file; arguments and errors as for :func:`decompress`."""
     return _decoder(read_header(data).fingerprint, checkpoint, device)
 
 
 def make_codec(checkpoint: Checkpoint, **options: object) -> Codec:
-    """The codec of a checkpoint's kind of model.
+    """Return the codec of a checkpoint's kind of model.
 
     Args:
-        checkpoint: the model.
-        options: of the codec's class, such as `effort`, `seed`, `verify` and `device`.
+        checkpoint: The model.
+        options: Of the codec's class, such as `effort`, `seed`, `verify` and `device`.
     """
     codec: Codec = kind_of(checkpoint.model.config).resolve_codec()(checkpoint, **options)
     return codec

@@ -20,8 +20,8 @@ class Qualities:
     """The qualities of one model.
 
     Attributes:
-        lambdas: its anchors, ascending; one for a model of one quality.
-        model: its name, for errors.
+        lambdas: Its anchors, ascending; one for a model of one quality.
+        model: Its name, for errors.
     """
 
     lambdas: Sequence[float]
@@ -33,10 +33,10 @@ class Qualities:
         return len(self.lambdas) > 1
 
     def index_of(self, quality: float | None) -> int:
-        """A quality as files have it, 0 to 200.
+        """Return a quality as files have it, 0 to 200.
 
         Raises:
-            InvalidParameterError: the model has no such quality.
+            InvalidParameterError: The model has no such quality.
         """
         if self.has_quality:
             return _nearest_index(DEFAULT_QUALITY if quality is None else quality)
@@ -45,7 +45,7 @@ class Qualities:
         return 0
 
     def quality_of(self, index: int) -> float | None:
-        """The quality that a file was made for; None where the model has one."""
+        """Return the quality that a file was made for; None where the model has one."""
         return 100.0 * index / _MAX_INDEX if self.has_quality else None
 
     def position_of(self, index: int) -> float:
@@ -53,22 +53,22 @@ class Qualities:
         return index * (len(self.lambdas) - 1) / _MAX_INDEX
 
     def lambda_of(self, index: int) -> float:
-        """The lambda of 255^2 lambda MSE + bits per pixel that a quality stands for."""
+        """Return the lambda of 255^2 lambda MSE + bits per pixel that a quality stands for."""
         position = self.position_of(index)
         left = min(int(position), max(0, len(self.lambdas) - 2))
         right = min(left + 1, len(self.lambdas) - 1)
         return self.lambdas[left] * (self.lambdas[right] / self.lambdas[left]) ** (position - left)
 
     def nearest_anchor(self, index: int) -> int:
-        """The anchor whose statistics a file of this quality is laid out with: integers alone."""
+        """Return the anchor whose statistics such a file is laid out with; in integers alone."""
         return (2 * index * (len(self.lambdas) - 1) + _MAX_INDEX) // (2 * _MAX_INDEX)
 
 
 def nearest_quality(quality: float) -> float:
-    """The quality that files have which are made at `quality`: the nearest half.
+    """Return the quality that files have which are made at `quality`: the nearest half.
 
     Raises:
-        InvalidParameterError: it does not lie between 0 and 100.
+        InvalidParameterError: It does not lie between 0 and 100.
     """
     return 100.0 * _nearest_index(quality) / _MAX_INDEX
 

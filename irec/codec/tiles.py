@@ -16,8 +16,8 @@ class Tile:
     """A rectangle of an image, pixels [top, top + height) x [left, left + width).
 
     Attributes:
-        padded_height: height as the model sees it, a multiple of its stride.
-        padded_width: width, likewise.
+        padded_height: Height as the model sees it, a multiple of its stride.
+        padded_width: Width, likewise.
     """
 
     top: int
@@ -33,23 +33,23 @@ class Tile:
         return self.padded_height * self.padded_width
 
     def cut(self, pixels: UInt8[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "c _h _w"]:
-        """The tile's part of an image [c, h, w]."""
+        """Return the tile's part of an image [c, h, w]."""
         return pixels[:, self.top : self.top + self.height, self.left : self.left + self.width]
 
     def cut_and_pad(self, pixels: UInt8[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "c _h _w"]:
-        """The tile's part, extended to the padded size by repeating its last row and column."""
+        """Return the tile's part, padded by repeating its last row and column."""
         missing = (self.padded_height - self.height, self.padded_width - self.width)
         return np.pad(self.cut(pixels), ((0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
 
 
 def tiles_of(height: int, width: int, stride: int, max_side: int | None) -> list[Tile]:
-    """The tiles of an image, row by row, of nearly equal size.
+    """Return the tiles of an image, row by row, of nearly equal size.
 
     Args:
-        height: of the image in pixels.
-        width: of the image in pixels.
-        stride: of the model; tiles begin at its multiples.
-        max_side: most pixels of a side, of the profile; None for one tile.
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        stride: Of the model; tiles begin at its multiples.
+        max_side: Most pixels of a side, of the profile; None for one tile.
     """
     return [
         Tile(top, left, h, w, _round_up(h, stride), _round_up(w, stride))
@@ -59,7 +59,7 @@ def tiles_of(height: int, width: int, stride: int, max_side: int | None) -> list
 
 
 def _spans(side: int, stride: int, max_side: int | None) -> list[tuple[int, int]]:
-    """Starts and lengths of the parts of one side."""
+    """Start and lengths of the parts of one side."""
     n_parts = 1 if max_side is None else -(-side // max_side)
     length = _round_up(-(-side // n_parts), stride)
     return [(start, min(length, side - start)) for start in range(0, side, length)]
