@@ -1,7 +1,8 @@
 """Image -> bytes -> image; the only place where models, coding and bitstream meet."""
 
 from irec.codec.api import codec_for, compress, decompress, describe, load_codec, make_codec
-from irec.codec.base import Codec, Encoded, FileDescription, Ideal
+from irec.codec.base import Codec
+from irec.codec.encoded import Encoded, FileDescription, Ideal
 from irec.codec.lossless import LosslessCodec
 from irec.codec.lossy import LossyCodec
 from irec.codec.qualities import DEFAULT_QUALITY, nearest_quality

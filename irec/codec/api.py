@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from irec.bitstream import read_header
-from irec.codec.base import Codec, FileDescription
+from irec.codec.base import Codec
+from irec.codec.encoded import FileDescription
 from irec.coding import DEFAULT_EFFORT
 from irec.errors import CheckpointError, InvalidParameterError
 from irec.images import from_any

@@ -3,7 +3,6 @@
 import abc
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,12 +14,12 @@ from irec.bitstream import (
     Bitstream,
     Header,
     Profile,
-    TileCode,
     TilePlan,
     pack,
     shortest_beginning,
     unpack,
 )
+from irec.codec.encoded import Encoded, FileDescription, Ideal
 from irec.codec.planes import MAX_PIXELS
 from irec.coding import DEFAULT_EFFORT, SearchSettings
 from irec.errors import (
@@ -33,90 +32,6 @@ from irec.errors import (
 )
 from irec.models.registry import Model
 from irec.models.zoo import Checkpoint, CodingStatistics
-
-Image = UInt8[np.ndarray, "h w c"]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A compressed image.
-
-    Attributes:
-        data: the bytes of an ``.irec`` file.
-        sizes: where they go: bits of each section, by name.
-        pixels: uint8 [h, w, c], what the file decodes to (on the same device, if it is lossy).
-        quality: 0 to 100 of a lossy file; None where the model has one quality.
-    """
-
-    data: bytes
-    sizes: dict[str, int]
-    pixels: UInt8[np.ndarray, "h w c"]
-    quality: float | None = None
-
-    @property
-    def file_bits(self) -> int:
-        """Size of the file."""
-        return 8 * len(self.data)
-
-    @property
-    def index_bits(self) -> int:
-        """What the latent tensors took."""
-        return self.sizes["indices"]
-
-    @property
-    def residual_bits(self) -> int:
-        """What the pixels took, given the latent tensors."""
-        return self.sizes.get("residual", 0)
-
-    @property
-    def side_bits(self) -> int:
-        """Everything else: header, checksum, steps and rho, padding to whole bytes, alpha."""
-        return self.file_bits - self.index_bits - self.residual_bits
-
-
-@dataclass(frozen=True)
-class Ideal:
-    """What a perfect coder would need: exact posterior samples, at the cost of their KL.
-
-    Attributes:
-        kl_bits: KL(posterior || prior) of all latent tensors, averaged over samples.
-        likelihood_bits: -log2 p(colour values | latent tensors), likewise; 0 of a lossy model.
-        pixels: uint8 [h, w, c] decoded from each sample; of a lossy model only.
-    """
-
-    kl_bits: float
-    likelihood_bits: float = 0.0
-    pixels: tuple[UInt8[np.ndarray, "h w c"], ...] = ()
-
-    @property
-    def total_bits(self) -> float:
-        """The negative ELBO; of a lossy model the KL."""
-        return self.kl_bits + self.likelihood_bits
-
-
-@dataclass(frozen=True)
-class FileDescription:
-    """A file's contents.
-
-    Attributes:
-        format_version: of the file.
-        header: image size, colour, model fingerprint, seed.
-        checkpoint: name of the model that decodes the file.
-        quality: 0 to 100 of a lossy file; None where its model has one quality.
-        trade_off: the lambda that a lossy file was made for.
-        tiles: grid offset, steps and rho of each latent tensor, indices.
-        sections: bits of each part of the file; they sum to 8 x its length.
-        shortest_beginning: of a lossy file, how many of its first bytes decode to something.
-    """
-
-    format_version: int
-    header: Header
-    checkpoint: str
-    quality: float | None
-    trade_off: float | None
-    tiles: list[TileCode]
-    sections: dict[str, int]
-    shortest_beginning: int | None = None
 
 
 class Codec(abc.ABC):
