@@ -1,14 +1,17 @@
-"""Files that are there whole or not at all, and errors that say why they are not."""
+"""Files: there whole or not at all, with errors that say why, and known by a fingerprint."""
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from irec.errors import DataError, IrecError
+
+FINGERPRINT_BYTES = 3
 
 
 class OutputFileError(IrecError):
@@ -118,6 +121,14 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def fingerprint(contents: Iterable[bytes]) -> bytes:
+    """Return the first 24 bits of the SHA-256 over files' contents, one after the other."""
+    digest = hashlib.sha256()
+    for data in contents:
+        digest.update(data)
+    return digest.digest()[:FINGERPRINT_BYTES]
 
 
 def _rename_without_replacing(source: Path, target: Path) -> None:

@@ -15,10 +15,10 @@ from irec.errors import (
     TruncatedFileError,
     UnsupportedVersionError,
 )
+from irec.files import FINGERPRINT_BYTES
 
 MAGIC = b"iR"
 FORMAT_VERSION = 1
-FINGERPRINT_BYTES = 3
 MAX_SIDE = 1 << 16
 # No header is longer: 2 + 1 + 1 + 3 + 3 + 3 + 1 + 10 bytes.
 MAX_HEADER_BYTES = 24

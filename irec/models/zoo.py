@@ -6,7 +6,6 @@ norm folded in, so that the file is small and every machine starts from the same
 (the card) and metrics.json stand beside them.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from irec.errors import CheckpointError, ModelMismatchError
-from irec.files import write_together
+from irec.files import fingerprint, write_together
 from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 
@@ -24,7 +23,6 @@ DEFAULT_CHECKPOINT = "rvae-small"
 DEFAULT_LOSSY_CHECKPOINT = "two-level-vae-small"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
-FINGERPRINT_BYTES = 3
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # An installed package carries the checkpoints inside; a clone has them at its top level.
@@ -100,17 +98,17 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint
     return _load_folder(folder)
 
 
-def find_checkpoint(fingerprint: bytes) -> Checkpoint:
+def find_checkpoint(wanted: bytes) -> Checkpoint:
     """Load the installed checkpoint that a file's fingerprint names.
 
     Raises:
         ModelMismatchError: no installed checkpoint has this fingerprint.
     """
     for folder in _shipped().values():
-        if fingerprint_of(folder) == fingerprint:
+        if fingerprint_of(folder) == wanted:
             return _load_folder(folder)
     raise ModelMismatchError(
-        f"the file was made with a model (fingerprint {fingerprint.hex()}) that is not installed; "
+        f"the file was made with a model (fingerprint {wanted.hex()}) that is not installed; "
         "name its checkpoint folder with --checkpoint"
     )
 
@@ -121,10 +119,7 @@ def fingerprint_of(folder: Path) -> bytes:
     Raises:
         CheckpointError: a file is missing.
     """
-    digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        digest.update(_read(folder / name))
-    return digest.digest()[:FINGERPRINT_BYTES]
+    return fingerprint(_read(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE))
 
 
 def build_model(config: ModelConfig, state: dict[str, torch.Tensor]) -> Model:
