@@ -9,20 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from irec.commands.jobs import Job, UsageError
 from irec.errors import IrecError
 from irec.files import OutputFileError
-from irec.terminal import say
+from irec.terminal import count_bar, say
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -131,20 +122,8 @@ def _fail(tally: Tally, message: str) -> None:
 @contextlib.contextmanager
 def _progress(n_jobs: int, quiet: bool) -> Iterator[Callable[[], None]]:
     """A bar on stderr where somebody looks at it; yields what moves it on by one job."""
-    console = Console(stderr=True)
-    with Progress(
-        SpinnerColumn(),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("files"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        # Lines for a terminal go around the bar; lines for a pipe must stay on stdout.
-        redirect_stdout=sys.stdout.isatty(),
-        disable=quiet or not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("", total=n_jobs)
+    with count_bar(quiet=quiet, transient=True) as progress:
+        task = progress.add_task("files", total=n_jobs)
         yield lambda: progress.advance(task)
 
 

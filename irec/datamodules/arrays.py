@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from irec.datamodules.download import require_space
-from irec.datamodules.progress import images_bar
 from irec.errors import DataError
 from irec.files import unfinished
+from irec.terminal import count_bar
 
 
 class ArrayDataset(Dataset[UInt8[Tensor, "3 h w"]]):
@@ -71,7 +71,7 @@ def write_images(
     with unfinished(path, is_only_writer=True) as part:
         require_space(path.parent, int(np.prod(shape)))
         # Written as a file: a full disk ends a process that writes through a memory map.
-        with part.open("wb") as out, images_bar() as bar:
+        with part.open("wb") as out, count_bar() as bar:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(out, header)
             task = bar.add_task(f"writing {path.name}", total=shape[0])

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from irec.datamodules.progress import bytes_bar
 from irec.errors import DataError
+from irec.terminal import bytes_bar
 
 # Before each further attempt after a cut connection; there are no others.
 RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0)

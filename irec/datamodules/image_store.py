@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.datamodules.progress import images_bar
 from irec.errors import DataError
 from irec.files import unfinished
+from irec.terminal import count_bar
 
 _PIXELS = "pixels.bin"
 _INDEX = "images.json"
@@ -37,7 +37,7 @@ def write_store(
     index = []
     with unfinished(folder, is_only_writer=True) as part:
         part.mkdir()
-        with (part / _PIXELS).open("wb") as out, images_bar() as bar:
+        with (part / _PIXELS).open("wb") as out, count_bar() as bar:
             task = bar.add_task(f"writing {folder.name}", total=n_images)
             for name, pixels in images:
                 out.write(np.ascontiguousarray(pixels).data)
