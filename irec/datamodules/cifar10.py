@@ -1,17 +1,18 @@
 """CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images of 32x32 pixels."""
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from torchvision.datasets import CIFAR10
 
-from irec.datamodules.archives import extract
 from irec.datamodules.arrays import ArrayDataset
 from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
 from irec.datamodules.download import RemoteFile, locked, obtain
 from irec.errors import DataError
+from irec.files import unfinished
 
 # Published: 0.19 GB.
 MAX_UNPACKED_BYTES = 1 << 30
@@ -55,7 +56,7 @@ class CIFAR10DataModule(ImageDataModule):
         if not (folder.is_dir() and any(folder.iterdir())):
             with locked(self.root):
                 file = RemoteFile(CIFAR10.url, f"md5:{CIFAR10.tgz_md5}")
-                extract(obtain(file, self.root, self.download), folder, MAX_UNPACKED_BYTES)
+                _unpack(obtain(file, self.root, self.download), folder)
 
     def setup(self, stage: str) -> None:
         """Read what `stage` (fit, validate, test, predict) needs.
@@ -85,3 +86,16 @@ class CIFAR10DataModule(ImageDataModule):
                 f"{folder}: CIFAR-10 is absent or damaged ({error}); delete this folder and put "
                 f"{CIFAR10.filename} beside it ({CIFAR10.url}), or let it be downloaded"
             ) from error
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Put the files in an archive's only folder into `folder`, all of them or none."""
+    try:
+        with tarfile.open(archive) as tar, unfinished(folder, is_only_writer=True) as part:
+            files = [info.replace(name=Path(info.name).name) for info in tar if info.isreg()]
+            if sum(info.size for info in files) > MAX_UNPACKED_BYTES:
+                raise DataError(f"{archive}: too large for CIFAR-10; delete it and fetch it again")
+            part.mkdir()
+            tar.extractall(part, files, filter="data")
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise DataError(f"{archive}: damaged ({error}); delete it and fetch it again") from error

@@ -5,7 +5,7 @@ arXiv 1601.06759; what generative models were measured on until about 2022. Arch
 longer offered by image-net.org.
 
 ``chrabaszcz2017``: Chrabaszcz, Loshchilov and Hutter, arXiv 1707.08819; box-resized, in batches as
-CIFAR-10's, pickled or as .npz.
+CIFAR-10's, as .npz (the same release exists as pickles, which are programs and are not read).
 """
 
 import re
@@ -24,7 +24,6 @@ from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
 from irec.datamodules.download import RemoteFile, locked, obtain
 from irec.datamodules.image_files import read_array, read_member
-from irec.datamodules.pickles import load_arrays
 from irec.errors import DataError
 
 Release = Literal["oord2016", "chrabaszcz2017"]
@@ -46,57 +45,46 @@ class Split:
     """One half of a release.
 
     Attributes:
-        archives: each holds all images; the first is downloaded, any may be put by hand.
+        archive: holds all images.
         n_images: as published.
     """
 
-    archives: tuple[RemoteFile, ...]
+    archive: RemoteFile
     n_images: int
 
 
 # ImageNet publishes no checksums. These are what TensorFlow Datasets recorded of its server
-# (url_checksums/downsampled_imagenet.txt, imagenet_resized/checksums.tsv); nobody did of the
-# pickles.
+# (url_checksums/downsampled_imagenet.txt, imagenet_resized/checksums.tsv).
 SPLITS: dict[tuple[str, str], Split] = {
     ("oord2016", "train"): Split(
-        (
-            RemoteFile(
-                "http://image-net.org/small/train_32x32.tar",
-                "sha256:244a323d48f8d72f65ad8b54658c01fed68d2d7bdc77ccb43da58c11e94224e5",
-                _GONE,
-            ),
+        RemoteFile(
+            "http://image-net.org/small/train_32x32.tar",
+            "sha256:244a323d48f8d72f65ad8b54658c01fed68d2d7bdc77ccb43da58c11e94224e5",
+            _GONE,
         ),
         1_281_149,
     ),
     ("oord2016", "valid"): Split(
-        (
-            RemoteFile(
-                "http://image-net.org/small/valid_32x32.tar",
-                "sha256:862e559462b24cf736212a19f6b0d47b55c2dc8ebdaa95ccecfe71260124c8f7",
-                _GONE,
-            ),
+        RemoteFile(
+            "http://image-net.org/small/valid_32x32.tar",
+            "sha256:862e559462b24cf736212a19f6b0d47b55c2dc8ebdaa95ccecfe71260124c8f7",
+            _GONE,
         ),
         49_999,
     ),
     ("chrabaszcz2017", "train"): Split(
-        (
-            RemoteFile(
-                "https://image-net.org/data/downsample/Imagenet32_train_npz.zip",
-                "sha256:94226337ecc1b0309d9fcd0167127aaadc931587035fbcb53925235edbaec4fc",
-                f"or Imagenet32_train.zip; both {_LISTED}",
-            ),
-            RemoteFile("https://image-net.org/data/downsample/Imagenet32_train.zip"),
+        RemoteFile(
+            "https://image-net.org/data/downsample/Imagenet32_train_npz.zip",
+            "sha256:94226337ecc1b0309d9fcd0167127aaadc931587035fbcb53925235edbaec4fc",
+            _LISTED,
         ),
         1_281_167,
     ),
     ("chrabaszcz2017", "valid"): Split(
-        (
-            RemoteFile(
-                "https://image-net.org/data/downsample/Imagenet32_val_npz.zip",
-                "sha256:013990e6dec1237dcd1f9beadbab81ead6604cc119af5cacbfb59ae28148377a",
-                f"or Imagenet32_val.zip; both {_LISTED}",
-            ),
-            RemoteFile("https://image-net.org/data/downsample/Imagenet32_val.zip"),
+        RemoteFile(
+            "https://image-net.org/data/downsample/Imagenet32_val_npz.zip",
+            "sha256:013990e6dec1237dcd1f9beadbab81ead6604cc119af5cacbfb59ae28148377a",
+            _LISTED,
         ),
         50_000,
     ),
@@ -177,8 +165,7 @@ class ImageNet32DataModule(ImageDataModule):
 
     def _convert(self, name: str) -> None:
         split = SPLITS[self.release, name]
-        there = (file for file in split.archives if (self.root / file.name).exists())
-        archive = obtain(next(there, split.archives[0]), self.root, self.download)
+        archive = obtain(split.archive, self.root, self.download)
         shape = (split.n_images, IMAGE_SIZE, IMAGE_SIZE, 3)
         write_images(self._array(name), shape, read_archive(archive))
 
@@ -196,7 +183,7 @@ def read_archive(archive: Path) -> Iterator[UInt8[np.ndarray, "_n 32 32 3"]]:
             if len(pngs) == PNG_BATCH:
                 yield np.stack(pngs)
                 pngs = []
-        elif re.fullmatch(r"(train_data_batch_\d+|val_data)(\.npz)?", member.name.name):
+        elif re.fullmatch(r"(train_data_batch_\d+|val_data)\.npz", member.name.name):
             yield _read_batch(member)
     if pngs:
         yield np.stack(pngs)
@@ -214,14 +201,11 @@ def _read_png(member: Member) -> UInt8[np.ndarray, "32 32 3"]:
 def _read_batch(member: Member) -> UInt8[np.ndarray, "_n 32 32 3"]:
     """The images of a batch: rows of 1024 red, 1024 green and 1024 blue values."""
     name = f"{member.archive}: {member.name}"
-    if member.name.suffix == ".npz":
-        try:
-            rows = np.load(BytesIO(member.read()), allow_pickle=False)["data"]
-        # NumPy and zipfile meet damage with whatever their parsing runs into.
-        except Exception as error:
-            raise DataError(f"{name}: not a readable .npz ({error})") from error
-    else:
-        rows = load_arrays(member.read(), name).get("data", np.empty(0))
+    try:
+        rows = np.load(BytesIO(member.read()), allow_pickle=False)["data"]
+    # NumPy and zipfile meet damage with whatever their parsing runs into.
+    except Exception as error:
+        raise DataError(f"{name}: not a readable .npz ({error})") from error
     if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 3 * IMAGE_SIZE**2:
         raise DataError(
             f"{name}: data are {rows.dtype} of shape {rows.shape}, expected uint8 [n, 3072]"

@@ -1,7 +1,6 @@
 """Small data sets in the layouts in which publishers offer them."""
 
 import io
-import pickle
 import tarfile
 import zipfile
 
@@ -51,12 +50,6 @@ def batches_of(name, images):
         return {"val_data": batch_of(images)}
     parts = enumerate(np.array_split(images, 10), start=1)
     return {f"train_data_batch_{number}": batch_of(part) for number, part in parts}
-
-
-def chrabaszcz2017_pickles(name, images):
-    """Imagenet32_train.zip or Imagenet32_val.zip."""
-    batches = batches_of(name, images)
-    return zip_of({file: pickle.dumps(batch, 3) for file, batch in batches.items()})
 
 
 def chrabaszcz2017_npz(name, images):
