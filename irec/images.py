@@ -1,8 +1,8 @@
 """Images as uint8 arrays: reading and writing files, and taking what Python callers hold.
 
-Pixels are what counts: colour profiles, dates and other metadata are not kept. The one exception
-is the orientation that cameras note in EXIF: a file's pixels are turned accordingly, since without
-the note the picture would come back lying on its side.
+Pixels are turned as a camera's EXIF note says, in files and in Pillow images alike, since without
+the note the picture would come back lying on its side. What would change them otherwise is refused
+(:mod:`irec.image_kinds`).
 
 A leaf, as ``irec.errors`` is: every layer may import it.
 """
@@ -11,26 +11,30 @@ import io
 import sys
 import warnings
 from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from irec.errors import DataError, IrecError, UnsupportedImageError
+from irec.image_kinds import converted, obstacles, plain_pixels, transparent_colour, upright
+from irec.metadata import Metadata, metadata_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IMAGE_SUFFIXES = {".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".ppm", ".pgm"}
+IMAGE_SUFFIXES = {
+    *(".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+}
 
 # What Pillow may take a file for. Others are left out because it reduces them to 8 bits without a
 # word (AVIF, JPEG 2000) or because nobody keeps photographs in them.
 _FORMATS = ("PNG", "WEBP", "BMP", "TIFF", "JPEG", "PPM", "GIF")
-
-# Pillow's modes that hold 8 bits per channel without a palette or a colour space of print.
-_DIRECT_MODES = {"RGB", "RGBA", "L", "LA"}
 
 # Suffix -> Pillow's format, the channel counts that it keeps as they are, and its settings.
 # WebP otherwise forgets the colour of transparent pixels ("exact").
@@ -41,6 +45,7 @@ _WRITERS: dict[str, tuple[str, Collection[int], dict[str, Any]]] = {
     ".pgm": ("PPM", (1,), {}),
 }
 OUTPUT_SUFFIXES = frozenset(_WRITERS)
+MAX_SIDE = 1 << 16
 _KINDS = {1: "greyscale", 2: "greyscale with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 
@@ -73,40 +78,82 @@ def image_paths(folder: Path) -> list[Path]:
     return paths_below(folder, IMAGE_SUFFIXES)
 
 
+@dataclass(frozen=True)
+class Picture:
+    """An image file's contents.
+
+    Attributes:
+        pixels: uint8 [h, w, c]: grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4).
+        metadata: colour profile, EXIF and XMP.
+        lost: what converting did to the pixels, in clauses; empty where they are as in the file.
+    """
+
+    pixels: UInt8[np.ndarray, "h w c"]
+    metadata: Metadata
+    lost: tuple[str, ...] = ()
+
+
 def read_image(path: Path) -> UInt8[np.ndarray, "h w c"]:
+    """Read the pixels of a file as they are; see :func:`read_picture`."""
+    return read_picture(path).pixels
+
+
+def read_picture(
+    source: Path | bytes, *, convert: bool = False, max_pixels: int | None = None
+) -> Picture:
     """Read a file as it is: grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4).
 
     Palette and bilevel images are expanded, which loses nothing; of a camera's multi-picture JPEG
     the main picture is read.
 
+    Args:
+        source: the file, or its bytes.
+        convert: take 16-bit, CMYK and other images too, reduced to 8 bits and to RGB.
+        max_pixels: refuse larger images before their pixels are read.
+
     Raises:
         DataError: the file is absent or not a readable image.
-        UnsupportedImageError: more than 8 bits per channel, CMYK, several frames.
+        UnsupportedImageError: too many pixels; more than 8 bits per channel, CMYK, several frames
+            and what else would be changed.
     """
+    name = "the image" if isinstance(source, bytes) else str(source)
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with warnings.catch_warnings():
             # Of large photographs and damaged metadata; what matters is an error besides.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as image:
-                # The check comes before the rotation, which loads the pixels.
-                _check_kind(image, str(path))
-                return as_array(ImageOps.exif_transpose(image), name=str(path))
+            with Image.open(file, formats=_FORMATS) as image:
+                check_size(image.width, image.height, max_pixels, name)
+                return _picture(image, name, convert)
     except IrecError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+        raise DataError(f"{name}: no such file") from error
     except IsADirectoryError as error:
-        raise DataError(f"{path}: a folder, not an image") from error
+        raise DataError(f"{name}: a folder, not an image") from error
     except PermissionError as error:
-        raise DataError(f"{path}: permission denied") from error
+        raise DataError(f"{name}: permission denied") from error
     except UnidentifiedImageError as error:
         kinds = ", ".join(_FORMATS)
-        raise DataError(f"{path}: not an image that irec reads ({kinds})") from error
+        raise DataError(f"{name}: not an image that irec reads ({kinds})") from error
     except Image.DecompressionBombError as error:
-        raise UnsupportedImageError(f"{path}: too large ({error})") from error
+        raise UnsupportedImageError(f"{name}: too large ({error})") from error
     except Exception as error:
         # Pillow's plugins meet damage with whatever their parsing runs into.
-        raise DataError(f"{path}: damaged or unreadable ({error})") from error
+        raise DataError(f"{name}: damaged or unreadable ({error})") from error
+
+
+def check_size(width: int, height: int, max_pixels: int | None, name: str) -> None:
+    """Raise an UnsupportedImageError where an image has more pixels, or longer sides, than fit."""
+    if max(width, height) > MAX_SIDE:
+        raise UnsupportedImageError(
+            f"{name}: {width}x{height} pixels; sides of up to {MAX_SIDE:,} fit into a file"
+        )
+    if max_pixels is not None and width * height > max_pixels:
+        raise UnsupportedImageError(
+            f"{name}: {width}x{height} pixels are more than the limit of {max_pixels:,}; "
+            "raise it with --max-pixels"
+        )
 
 
 def as_array(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w c"]:
@@ -118,20 +165,34 @@ def as_array(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w c"]:
 
     Raises:
         UnsupportedImageError: more than 8 bits per channel, CMYK, several frames, no pixels.
+        DataError: its file is damaged.
     """
-    _check_kind(image, name)
-    if image.mode == "1":
-        image = image.convert("LA" if "transparency" in image.info else "L")
-    elif image.mode in ("P", "PA"):
-        is_opaque = image.mode == "P" and "transparency" not in image.info
-        image = image.convert("RGB" if is_opaque else "RGBA")
-    elif image.mode in ("RGB", "L") and "transparency" in image.info:
-        image = image.convert("RGBA" if image.mode == "RGB" else "LA")
-    if image.mode not in _DIRECT_MODES:
-        raise UnsupportedImageError(
-            f"{name}: mode {image.mode}; convert it to 8-bit RGB, RGBA or greyscale first"
-        )
-    return _checked(np.array(image), name)
+    try:
+        return _picture(image, name, convert=False).pixels
+    except IrecError:
+        raise
+    # Images are read when their pixels are asked for.
+    except Exception as error:
+        raise DataError(f"{name}: damaged or unreadable ({error})") from error
+
+
+def _picture(image: Image.Image, name: str, convert: bool) -> Picture:
+    found = list(obstacles(image))
+    for obstacle in found:
+        if not (convert and obstacle.way_out):
+            hint = f" (irec compress --convert {obstacle.way_out})" if obstacle.way_out else ""
+            raise UnsupportedImageError(
+                f"{name}: {obstacle.reason}; convert it to 8-bit RGB, RGBA or greyscale first{hint}"
+            )
+    key = transparent_colour(image)
+    image = upright(image)
+    metadata = metadata_of(image)
+    if found:
+        image = converted(image)
+        if any(obstacle.is_of_colour for obstacle in found):
+            metadata = replace(metadata, icc=None)
+    lost = tuple(f"{obstacle.reason}: {obstacle.way_out}" for obstacle in found)
+    return Picture(_checked(plain_pixels(image, key), name), metadata, lost)
 
 
 def from_any(image: "np.ndarray | Image.Image | Tensor") -> UInt8[np.ndarray, "h w c"]:
@@ -201,25 +262,6 @@ def check_output_suffix(suffix: str) -> None:
             f"{suffix or 'a name without a suffix'}: pixels are written without loss, as one of "
             f"{', '.join(sorted(OUTPUT_SUFFIXES))}"
         )
-
-
-def _check_kind(image: Image.Image, name: str) -> None:
-    """Refuse what reading the pixels would silently reduce: further frames, deeper channels."""
-    # Cameras keep previews and gain maps as further "frames" of a multi-picture JPEG.
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise UnsupportedImageError(f"{name}: holds several frames; irec codes single images")
-    if any(_is_deep(tile) for tile in getattr(image, "tile", ())):
-        raise UnsupportedImageError(
-            f"{name}: more than 8 bits per channel; convert it to 8 bits first"
-        )
-
-
-def _is_deep(tile: Any) -> bool:
-    """Whether a part of a file not yet loaded has a 16-bit layout, or a PPM's maximum above 255."""
-    arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-    if tile.codec_name.startswith("ppm"):
-        return bool(arguments[1] > 255)
-    return str(arguments[0]).endswith((";16B", ";16L", ";16N"))
 
 
 def _checked(pixels: np.ndarray, name: str) -> UInt8[np.ndarray, "h w c"]:

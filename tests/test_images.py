@@ -105,16 +105,6 @@ def test_palette_bilevel_and_transparency(tmp_path):
     assert with_alpha[0, 0, 3] == 0
 
 
-def test_exif_orientation_turns_files_but_not_images_in_memory(tmp_path):
-    pixels = noise(2, 5, 3)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(read_image(tmp_path / "turned.png"), np.rot90(pixels, -1))
-    with Image.open(tmp_path / "turned.png") as image:
-        np.testing.assert_array_equal(from_any(image), pixels)
-
-
 def test_cmyk_is_refused(tmp_path):
     Image.new("CMYK", (8, 8)).save(tmp_path / "print.jpg")
     with pytest.raises(UnsupportedImageError, match=r"print\.jpg: mode CMYK; convert"):
@@ -212,7 +202,7 @@ def test_every_form_of_an_image_gives_the_same_array(channels):
         (torch.zeros(3, 4, 4), r"torch\.float32"),
         (torch.zeros(5, 4, 4, dtype=torch.uint8), "shape"),
         (Image.new("F", (4, 4)), "mode F"),
-        (Image.new("I;16", (4, 4)), "mode I;16"),
+        (Image.new("I;16", (4, 4)), "more than 8 bits"),
         (Image.new("CMYK", (4, 4)), "mode CMYK"),
         ([[0, 1]], "list"),
     ],

@@ -14,13 +14,15 @@ from irec.models.registry import KINDS
 PACKAGE = Path(irec.__file__).parent
 
 # Part of irec -> the other parts that it may import; all may import the leaves.
-LEAVES = {"errors", "files", "images", "terminal"}
+LEAVES = {"errors", "files", "image_kinds", "images", "metadata", "terminal"}
 BELOW_CODEC = {"bitstream", "coding", "models"}
 BESIDE = {"metrics", "datamodules", "evaluation"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
-    "images": {"errors"},
+    "images": {"errors", "image_kinds", "metadata"},
+    "image_kinds": set(),
+    "metadata": set(),
     "terminal": set(),
     **{part: LEAVES for part in BELOW_CODEC | BESIDE},
     "bitstream": LEAVES | {"coding"},

@@ -1,0 +1,82 @@
+"""What image files hold beside pixels: colour profile, EXIF and XMP; a leaf, as ``irec.errors``."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What of it there is, as bytes of the respective standard.
+
+    Attributes:
+        icc: colour profile (ICC.1), which says what the pixels' numbers look like.
+        exif: when, where and with which camera (without the ``Exif`` marker of JPEG).
+        xmp: an XML packet.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return any(self.parts().values())
+
+    def parts(self) -> dict[str, bytes]:
+        """What is there, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value}
+
+
+def metadata_of(image: Image.Image) -> Metadata:
+    """Return the metadata of an upright, loaded image; of its EXIF the orientation is left out."""
+    info = image.info
+    return Metadata(
+        _as_bytes(info.get("icc_profile")),
+        _exif_of(image),
+        _as_bytes(info.get("xmp") or info.get("XML:com.adobe.xmp")),
+    )
+
+
+def pillow_options(metadata: Metadata, file_format: str) -> dict[str, Any]:
+    """Return arguments of Pillow's ``Image.save`` that write metadata, as far as a format can.
+
+    Args:
+        metadata: to write.
+        file_format: Pillow's name of it.
+    """
+    if file_format not in ("PNG", "WEBP"):
+        return {}
+    options: dict[str, Any] = {}
+    if metadata.icc:
+        options["icc_profile"] = metadata.icc
+    if metadata.exif:
+        options["exif"] = metadata.exif
+    if metadata.xmp and file_format == "WEBP":
+        options["xmp"] = metadata.xmp
+    elif metadata.xmp:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        text = metadata.xmp.decode("utf-8", errors="replace")
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", text)
+    return options
+
+
+def _exif_of(image: Image.Image) -> bytes | None:
+    try:
+        exif = image.getexif()
+        exif.pop(_ORIENTATION, None)
+        if not exif:
+            return None
+        return exif.tobytes().removeprefix(b"Exif\0\0")
+    except Exception:  # damaged EXIF data say nothing
+        return None
+
+
+def _as_bytes(value: object) -> bytes | None:
+    if isinstance(value, str):
+        return value.encode()
+    return value if isinstance(value, bytes) and value else None
