@@ -2,8 +2,9 @@
 
 import torch
 
-from irec.codec.statistics import measure_lossless, measure_lossy
+from irec.codec.statistics import measure_lattice, measure_lossless, measure_lossy
 from irec.models.latent_source import PosteriorSampler
+from irec.models.lattice_rvae import LatticeRVAE, LatticeRVAEConfig
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 from irec.models.weight_norm import data_dependent_initialisation
@@ -25,6 +26,23 @@ def write_checkpoint(folder, likelihood="conditional_logistic", seed=0):
             block.up_in.bias[2:4] -= 1.5
     images = [picture(32, 32, 3, seed) for seed in range(4)]
     save_checkpoint(folder, model, measure_lossless(model, images))
+    return folder
+
+
+def write_lattice_checkpoint(folder, latent_levels=(3, 1), seed=0):
+    """Write a checkpoint of a tiny lattice RVAE to `folder`, and return the folder."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = LatticeRVAE(LatticeRVAEConfig(8, 3, (1, 2), latent_levels, 2))
+        # Corrections to the classical predictor, and something to send.
+        for level in model.levels:
+            for phase in level.phases:
+                phase.leave.weight.normal_(std=0.05)
+        for block in model.latents.values():
+            block.prior.weight.normal_(std=0.1)
+            block.infer.weight *= 3.0
+    images = [picture(128, 128, 3, seed) for seed in range(2)]
+    save_checkpoint(folder, model, measure_lattice(model, images))
     return folder
 
 

@@ -31,13 +31,14 @@ from irec.bitstream.grid import (
     safe_grid_offset,
 )
 from irec.bitstream.header import FORMAT_VERSION, Colour, Header, read_header
-from irec.bitstream.profile import LOSSLESS, LOSSY, Profile
+from irec.bitstream.profile import LATTICE, LOSSLESS, LOSSY, Profile
 from irec.bitstream.residual import ResidualDecoder, ResidualEncoder, decode_pixels, encode_pixels
 from irec.bitstream.sections import Bitstream, TileCode, TilePlan
 from irec.bitstream.side_info import REFERENCE_PIXELS, SideInfoModel
 
 __all__ = [
     "FORMAT_VERSION",
+    "LATTICE",
     "LOSSLESS",
     "LOSSY",
     "REFERENCE_PIXELS",

@@ -13,6 +13,7 @@ sixteen offsets fail once in 10**18.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,22 +59,20 @@ class Grid:
         """The greatest integer that ``quantise`` returns, in units of 2**-unit_bits."""
         return int(self.high * (1 << self.unit_bits)) + N_OFFSETS
 
-    def quantise(
-        self, values: Float64[np.ndarray, "c h w"], offset: int
-    ) -> Int32[np.ndarray, "c h w"]:
+    def quantise(self, values: Float64[np.ndarray, "..."], offset: int) -> Int32[np.ndarray, "..."]:
         """Rounds to the centre of the nearest cell of the grid shifted by offset / 16 of a step."""
         cells = np.floor(self._cell_coordinate(values, offset))
         return cells.astype(np.int32) * N_OFFSETS - offset
 
-    def is_safe(self, values: Float64[np.ndarray, "c h w"], offset: int) -> bool:
+    def is_safe(self, values: Float64[np.ndarray, "..."], offset: int) -> bool:
         """Whether no value lies within the drift bound of a rounding boundary."""
         coordinate = self._cell_coordinate(values, offset)
         distance = np.abs(coordinate - np.rint(coordinate))
         return bool((distance > self.drift_bound * (1 << self.step_bits)).all())
 
     def _cell_coordinate(
-        self, values: Float64[np.ndarray, "c h w"], offset: int
-    ) -> Float64[np.ndarray, "c h w"]:
+        self, values: Float64[np.ndarray, "..."], offset: int
+    ) -> Float64[np.ndarray, "..."]:
         # The factor is a power of two, hence exact; the sum rounds at 2**-37 of a step or finer.
         scaled = np.clip(values, self.low, self.high) * (1 << self.step_bits)
         return scaled + (0.5 + offset / N_OFFSETS)
@@ -87,37 +86,60 @@ LOG_SCALE_GRID = Grid(low=-5.0, high=5.0, step_bits=5, drift_bound=2.0**-34)
 COUPLING_GRID = Grid(low=-4.0, high=4.0, step_bits=11, drift_bound=2.0**-36)
 
 
+#: Natural logarithm of a component's weight relative to the largest; e**-12 of the mass is none.
+LOGIT_GRID = Grid(low=-12.0, high=0.0, step_bits=5, drift_bound=2.0**-34)
+#: Binary places of the prediction from which couplings count: the mean of four grey levels.
+BASE_BITS = 2
+_MIDDLE = 127.5
+
+
 @dataclass(frozen=True)
 class LogisticParameters:
-    """What the network says about an image: one discretised logistic per value.
+    """What the network says about an image: mixtures of discretised logistics.
 
-    With linear channel autoregression (PixelCNN++, arXiv 1701.05517): green's mean is
-    mean[1] + coupling[0] * (R - 127.5), blue's is
-    mean[2] + coupling[1] * (R - 127.5) + coupling[2] * (G - 127.5).
+    With linear channel autoregression (PixelCNN++, arXiv 1701.05517): in each component green's
+    mean is mean[1] + coupling[0] * (R - base[0]), blue's is
+    mean[2] + coupling[1] * (R - base[0]) + coupling[2] * (G - base[1]).
 
     Attributes:
-        mean: Shape [C, H, W], grey levels; C is 3 (RGB) or 1 (grey).
-        log_scale: Shape [C, H, W], natural logarithm of the scale in grey levels.
-        coupling: Shape [3, H, W], or None for independent channels.
+        mean: Shape [K, C, H, W], grey levels; C is 3 (RGB) or 1 (grey). [C, H, W] is taken as one
+            component, here and below.
+        log_scale: Shape [K, C, H, W], natural logarithm of the scale in grey levels.
+        coupling: Shape [K, 3, H, W], or None for independent channels.
+        logit: Shape [K, H, W], logarithms of the components' weights up to a constant, or None
+            where there is one component.
+        base: Shape [C, H, W], multiples of 1/4 grey level; None stands for 127.5.
 
     Raises:
         InvalidParameterError: A wrong shape or dtype, or a value that is not finite.
     """
 
-    mean: Float64[np.ndarray, "c h w"]
-    log_scale: Float64[np.ndarray, "c h w"]
-    coupling: Float64[np.ndarray, "3 h w"] | None = None
+    mean: Float64[np.ndarray, "*k c h w"]
+    log_scale: Float64[np.ndarray, "*k c h w"]
+    coupling: Float64[np.ndarray, "*k 3 h w"] | None = None
+    logit: Float64[np.ndarray, "k h w"] | None = None
+    base: Float64[np.ndarray, "c h w"] | None = None
 
     def __post_init__(self) -> None:
         """Checks shapes, dtypes and finiteness."""
+        for name in ("mean", "log_scale", "coupling"):
+            values = getattr(self, name)
+            if values is not None and values.ndim == 3:
+                object.__setattr__(self, name, values[None])
         shape = self.mean.shape
-        if len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
-            raise InvalidParameterError(f"means of shape {shape}; [1 or 3, H, W] is expected")
+        if len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape:
+            raise InvalidParameterError(f"means of shape {shape}; [K, 1 or 3, H, W] is expected")
         if self.log_scale.shape != shape:
             raise InvalidParameterError(f"log-scales {self.log_scale.shape}, means {shape}")
-        if self.coupling is not None and (self.coupling.shape != shape or shape[0] != 3):
+        if self.coupling is not None and (self.coupling.shape != shape or shape[1] != 3):
             raise InvalidParameterError(f"coupling {self.coupling.shape}, means {shape}")
-        for name in ("mean", "log_scale", "coupling"):
+        if self.logit is None and shape[0] != 1:
+            raise InvalidParameterError(f"no logits for {shape[0]} components")
+        if self.logit is not None and self.logit.shape != (shape[0], *shape[2:]):
+            raise InvalidParameterError(f"logits {self.logit.shape}, means {shape}")
+        if self.base is not None and self.base.shape != shape[1:]:
+            raise InvalidParameterError(f"base {self.base.shape}, means {shape}")
+        for name in ("mean", "log_scale", "coupling", "logit", "base"):
             values = getattr(self, name)
             if values is not None and values.dtype != np.float64:
                 # float32 drifts far beyond the bounds above: no decoder could follow.
@@ -125,19 +147,39 @@ class LogisticParameters:
             if values is not None and not np.isfinite(values).all():
                 raise InvalidParameterError(f"{name} holds NaN or infinite values")
 
+    @property
+    def gridded(self) -> Iterator[tuple[Grid, Float64[np.ndarray, "..."]]]:
+        """The fields that are rounded, each with its grid."""
+        yield MEAN_GRID, self.mean
+        yield LOG_SCALE_GRID, self.log_scale
+        if self.coupling is not None:
+            yield COUPLING_GRID, self.coupling
+        if self.logit is not None:
+            yield LOGIT_GRID, self.logit - self.logit.max(0)
+
 
 @dataclass(frozen=True)
 class QuantisedParameters:
-    """``LogisticParameters`` as integers; each field in units of 2**-unit_bits of its grid."""
+    """``LogisticParameters`` as integers; each field in units of 2**-unit_bits of its grid.
 
-    mean: Int32[np.ndarray, "c h w"]
-    log_scale: Int32[np.ndarray, "c h w"]
-    coupling: Int32[np.ndarray, "3 h w"] | None
+    Attributes:
+        mean: Shape [K, C, H, W].
+        log_scale: Likewise.
+        coupling: Shape [K, 3, H, W], or None.
+        logit: Shape [K, H, W], relative to the largest, or None for one component.
+        base: Shape [C, H, W], units of 2**-BASE_BITS.
+    """
+
+    mean: Int32[np.ndarray, "k c h w"]
+    log_scale: Int32[np.ndarray, "k c h w"]
+    coupling: Int32[np.ndarray, "k 3 h w"] | None
+    logit: Int32[np.ndarray, "k h w"] | None
+    base: Int32[np.ndarray, "c h w"]
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
-        n_channels, height, width = self.mean.shape
+        _, n_channels, height, width = self.mean.shape
         return n_channels, height, width
 
 
@@ -155,11 +197,15 @@ def quantise(parameters: LogisticParameters, grid_offset: int) -> QuantisedParam
         InvalidParameterError: The offset is out of range.
     """
     _check_offset(grid_offset)
-    coupling = parameters.coupling
+    rounded = {grid: grid.quantise(values, grid_offset) for grid, values in parameters.gridded}
+    shape = parameters.mean.shape[1:]
+    base = np.full(shape, _MIDDLE) if parameters.base is None else parameters.base
     return QuantisedParameters(
-        mean=MEAN_GRID.quantise(parameters.mean, grid_offset),
-        log_scale=LOG_SCALE_GRID.quantise(parameters.log_scale, grid_offset),
-        coupling=None if coupling is None else COUPLING_GRID.quantise(coupling, grid_offset),
+        mean=rounded[MEAN_GRID],
+        log_scale=rounded[LOG_SCALE_GRID],
+        coupling=rounded.get(COUPLING_GRID),
+        logit=rounded.get(LOGIT_GRID),
+        base=np.rint(base * (1 << BASE_BITS)).astype(np.int32),
     )
 
 
@@ -174,12 +220,7 @@ def is_safe(parameters: LogisticParameters, grid_offset: int) -> bool:
         InvalidParameterError: The offset is out of range.
     """
     _check_offset(grid_offset)
-    coupling = parameters.coupling
-    return (
-        MEAN_GRID.is_safe(parameters.mean, grid_offset)
-        and LOG_SCALE_GRID.is_safe(parameters.log_scale, grid_offset)
-        and (coupling is None or COUPLING_GRID.is_safe(coupling, grid_offset))
-    )
+    return all(grid.is_safe(values, grid_offset) for grid, values in parameters.gridded)
 
 
 def safe_grid_offset(parameters: LogisticParameters) -> int:

@@ -29,7 +29,7 @@ _FRACTION_BITS = ARGUMENT_BITS - _STEP_BITS
 _EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[])
 
 
-def logistic_cdf(argument: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+def logistic_cdf(argument: Int64[np.ndarray, "*n"]) -> Int64[np.ndarray, "*n"]:
     """The logistic function 1 / (1 + exp(-t)), by table and linear interpolation.
 
     Monotone, and exactly symmetric: ``logistic_cdf(-t) == ONE - logistic_cdf(t)``.

@@ -85,6 +85,14 @@ LOSSLESS = Profile(
     max_tile_side=512,
 )
 
+# The arithmetic of lattice models is exact, so memory alone bounds their tiles.
+LATTICE = Profile(
+    number=2,
+    name="lattice",
+    coder=LOSSLESS.coder,
+    max_tile_side=1024,
+)
+
 # Steps in order let the beginning of a file decode. M = 256 was best for the time: on latents
 # of 130,000 nats (sent - log-ratio) / KL with 256 beams is 6.3 % in 36 us a nat, 8.6 % in 31 us
 # with M = 64. Blocks must hold enough nats for their most telling dimension: measured on a part of
@@ -107,5 +115,5 @@ LOSSY = Profile(
     has_residual=False,
 )
 
-PROFILES = {profile.number: profile for profile in (LOSSLESS, LOSSY)}
+PROFILES = {profile.number: profile for profile in (LOSSLESS, LOSSY, LATTICE)}
 """The profiles that this irec reads, by number."""

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from irec.models.lattice_rvae import LatticeRVAE, LatticeRVAEConfig
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 
-Model = RVAE | TwoLevelVAE
-ModelConfig = RVAEConfig | TwoLevelVAEConfig
+Model = RVAE | LatticeRVAE | TwoLevelVAE
+ModelConfig = RVAEConfig | LatticeRVAEConfig | TwoLevelVAEConfig
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ _LOSSLESS, _LOSSY = "irec.evaluation.results:ImageResult", "irec.evaluation.resu
 
 KINDS: Mapping[str, ModelKind] = {
     "rvae": ModelKind(RVAEConfig, RVAE, "irec.codec.lossless:LosslessCodec", _LOSSLESS),
+    "lattice_rvae": ModelKind(
+        LatticeRVAEConfig, LatticeRVAE, "irec.codec.lattice:LatticeCodec", _LOSSLESS
+    ),
     "two_level_vae": ModelKind(
         TwoLevelVAEConfig, TwoLevelVAE, "irec.codec.lossy:LossyCodec", _LOSSY
     ),

@@ -182,8 +182,8 @@ def _load_folder(folder: Path) -> Checkpoint:
         config = json.loads(_read(folder / CONFIG_FILE))
         architecture, values = config["architecture"], config["model"]
         coding = CodingStatistics(
-            tuple(config["coding"]["usual_steps"]),
-            tuple(config["coding"]["usual_rho"]),
+            tuple(config["coding"].get("usual_steps", ())),
+            tuple(config["coding"].get("usual_rho", ())),
             tuple(tuple(group) for group in config["coding"].get("channel_groups", ())),
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -7,12 +7,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from irec.bitstream import LogisticParameters, is_safe, quantise, safe_grid_offset
-from irec.bitstream.grid import COUPLING_GRID, LOG_SCALE_GRID, MEAN_GRID, N_OFFSETS, Grid
+from irec.bitstream.grid import (
+    BASE_BITS,
+    COUPLING_GRID,
+    LOG_SCALE_GRID,
+    LOGIT_GRID,
+    MEAN_GRID,
+    N_OFFSETS,
+    Grid,
+)
 from irec.errors import InvalidParameterError
 
 from .conftest import float_bits
 
-GRIDS = [MEAN_GRID, LOG_SCALE_GRID, COUPLING_GRID]
+# Those that reach 100 steps to either side of zero, and all.
+WIDE_GRIDS = [MEAN_GRID, LOG_SCALE_GRID, COUPLING_GRID]
+GRIDS = [*WIDE_GRIDS, LOGIT_GRID]
 
 
 def near_boundaries(grid: Grid) -> st.SearchStrategy[float]:
@@ -40,7 +50,7 @@ def test_values_that_drift_within_the_bound_round_alike_where_the_grid_is_safe(
         np.testing.assert_array_equal(grid.quantise(values, offset), grid.quantise(drifted, offset))
 
 
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("grid", WIDE_GRIDS)
 @given(offset=st.integers(0, 15), cell=st.integers(-100, 100), side=st.sampled_from([-0.9, 0.9]))
 def test_values_near_a_boundary_are_unsafe_and_may_round_apart(
     grid: Grid, offset: int, cell: int, side: float
@@ -73,7 +83,7 @@ def test_constant_parameters_on_a_boundary_find_another_offset():
     )
     assert not is_safe(on_boundary, 0)
     assert safe_grid_offset(on_boundary) == 1
-    assert quantise(on_boundary, 1).mean[0, 0, 0] == (6400 << 4) + 15
+    assert quantise(on_boundary, 1).mean[0, 0, 0, 0] == (6400 << 4) + 15
 
 
 def test_a_tile_without_a_safe_offset_is_refused():
@@ -99,8 +109,9 @@ def test_most_large_tiles_need_no_offset():
     assert max(offsets) <= 2
 
 
-def test_rounding_costs_less_than_a_fiftieth_of_a_percent(draw_sample):
-    sample = draw_sample(3, 256, 256, 5)
+@pytest.mark.parametrize("n_components", [1, 3])
+def test_rounding_costs_less_than_a_fiftieth_of_a_percent(draw_sample, n_components):
+    sample = draw_sample(3, 256, 256, 5, n_components)
     ideal = float_bits(sample.parameters, sample.pixels)
     for offset in (0, 11):
         q = quantise(sample.parameters, offset)
@@ -108,6 +119,8 @@ def test_rounding_costs_less_than_a_fiftieth_of_a_percent(draw_sample):
             q.mean * 2.0**-MEAN_GRID.unit_bits,
             q.log_scale * 2.0**-LOG_SCALE_GRID.unit_bits,
             q.coupling * 2.0**-COUPLING_GRID.unit_bits,
+            None if q.logit is None else q.logit * 2.0**-LOGIT_GRID.unit_bits,
+            q.base * 2.0**-BASE_BITS,
         )
         assert not np.array_equal(rounded.mean, sample.parameters.mean)
         assert abs(float_bits(rounded, sample.pixels) / ideal - 1) < 2e-4

@@ -33,17 +33,20 @@ shapes = st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9)
 @st.composite
 def tiles(draw: st.DrawFn) -> tuple[np.ndarray, QuantisedParameters]:
     shape = draw(shapes)
+    k = draw(st.integers(1, 4))
     extreme = {"mean": [-1e9, -600.0, 0.0, 127.5, 255.0, 1e9], "other": [-1e9, -5.0, 0.0, 5.0, 1e9]}
 
-    def field(low: float, high: float, values: list[float]) -> np.ndarray:
+    def field(low: float, high: float, values: list[float], n_channels: int) -> np.ndarray:
         elements = st.one_of(st.floats(low, high), st.sampled_from(values))
-        return draw(hnp.arrays(np.float64, shape, elements=elements))
+        return draw(hnp.arrays(np.float64, (k, n_channels, *shape[1:]), elements=elements))
 
     has_coupling = shape[0] == 3 and draw(st.booleans())
     parameters = LogisticParameters(
-        mean=field(-20, 275, extreme["mean"]),
-        log_scale=field(-6, 6, extreme["other"]),
-        coupling=field(-5, 5, extreme["other"]) if has_coupling else None,
+        mean=field(-20, 275, extreme["mean"], shape[0]),
+        log_scale=field(-6, 6, extreme["other"], shape[0]),
+        coupling=field(-5, 5, extreme["other"], shape[0]) if has_coupling else None,
+        logit=field(-20, 20, extreme["other"], 1)[:, 0] if k > 1 else None,
+        base=np.rint(4 * field(0, 255, [0, 255], shape[0])[0]) / 4 if draw(st.booleans()) else None,
     )
     pixels = draw(hnp.arrays(np.uint8, shape))
     return pixels, quantise(parameters, draw(st.integers(0, 15)))
@@ -78,9 +81,10 @@ def test_images_of_several_stretches_round_trip(draw_sample, shape):
     np.testing.assert_array_equal(decode_pixels(data, parameters), sample.pixels)
 
 
+@pytest.mark.parametrize("n_components", [1, 4])
 @pytest.mark.parametrize("shape", [(3, 256, 256), (1, 256, 256), (3, 32, 32), (1, 1, 7)])
-def test_length_is_the_ideal_one(draw_sample, shape):
-    sample = draw_sample(*shape, 1)
+def test_length_is_the_ideal_one(draw_sample, shape, n_components):
+    sample = draw_sample(*shape, 1, n_components)
     ideal_bytes = float_bits(sample.parameters, sample.pixels) / 8
     n_bytes = len(encode_pixels(sample.pixels, quantise(sample.parameters, 0)))
     assert ideal_bytes - 8 < n_bytes < 1.001 * ideal_bytes + 8

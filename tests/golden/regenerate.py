@@ -12,13 +12,18 @@ from PIL import Image
 import irec
 from irec.codec import codec_for
 from irec.images import encode_image, read_image
-from tests.checkpoints import write_checkpoint, write_lossy_checkpoint
+from tests.checkpoints import (
+    write_checkpoint,
+    write_lattice_checkpoint,
+    write_lossy_checkpoint,
+)
 from tests.golden import explain
 
 FOLDER = Path(__file__).parent
 SAMPLES = FOLDER.parent.parent / "irec" / "datamodules" / "samples"
 # Tiny models of their own: whatever is shipped may be replaced, and these files still decode.
 LOSSLESS_MODEL, LOSSY_MODEL = FOLDER / "models" / "lossless", FOLDER / "models" / "lossy"
+LATTICE_MODEL = FOLDER / "models" / "lattice"
 
 
 def images() -> dict[str, np.ndarray]:
@@ -61,15 +66,18 @@ def lossy_files() -> dict[str, bytes]:
 
 def main() -> None:
     """Write models, and a .png and an .irec file for each image: what lossy ones decode to."""
-    for old in [*FOLDER.glob("*.irec"), *FOLDER.glob("lossy/*.irec")]:
+    for old in [*FOLDER.glob("*.irec"), *FOLDER.glob("*/*.irec")]:
         old.with_suffix(".png").unlink()
         old.unlink()
     write_checkpoint(LOSSLESS_MODEL)
     write_lossy_checkpoint(LOSSY_MODEL)
-    for name, pixels in images().items():
-        (FOLDER / f"{name}.png").write_bytes(encode_image(pixels, ".png"))
-        data = irec.compress(pixels, checkpoint=str(LOSSLESS_MODEL))
-        (FOLDER / f"{name}.irec").write_bytes(data)
+    write_lattice_checkpoint(LATTICE_MODEL)
+    for folder, model in ((FOLDER, LOSSLESS_MODEL), (FOLDER / "lattice", LATTICE_MODEL)):
+        folder.mkdir(exist_ok=True)
+        for name, pixels in images().items():
+            (folder / f"{name}.png").write_bytes(encode_image(pixels, ".png"))
+            data = irec.compress(pixels, checkpoint=str(model))
+            (folder / f"{name}.irec").write_bytes(data)
     for name, data in lossy_files().items():
         decoded = irec.decompress(data, allow_truncated=True, checkpoint=str(LOSSY_MODEL))
         (FOLDER / "lossy" / f"{name}.png").write_bytes(encode_image(decoded, ".png"))

@@ -16,15 +16,22 @@ from tests.golden import explain, regenerate
 from tests.instruction_sets import each_of
 
 FOLDER = Path(__file__).parent
-MODEL = str(FOLDER / "models" / "lossless")
-FILES = sorted(FOLDER.glob("*.irec"))
+# Folder of the files -> folder of their model.
+MODELS = {FOLDER: FOLDER / "models" / "lossless", FOLDER / "lattice": FOLDER / "models" / "lattice"}
+FILES = [path for folder in MODELS for path in sorted(folder.glob("*.irec"))]
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}_{p.stem}")
+
+
+def model_of(path):
+    return str(MODELS[path.parent])
+
 
 _DECODE_ALL = """
 import sys
 from pathlib import Path
 import irec
-for path in map(Path, sys.argv[2:]):
-    pixels = irec.decompress(path.read_bytes(), checkpoint=sys.argv[1])
+for model, path in zip(sys.argv[1::2], sys.argv[2::2]):
+    pixels = irec.decompress(Path(path).read_bytes(), checkpoint=model)
     sys.stdout.write(pixels.tobytes().hex() + "\\n")
 """
 
@@ -43,9 +50,9 @@ def test_every_colour_kind_is_pinned():
     }
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each_file
 def test_pinned_files_decode(path):
-    decoded = irec.decompress(path.read_bytes(), checkpoint=MODEL)
+    decoded = irec.decompress(path.read_bytes(), checkpoint=model_of(path))
     assert np.array_equal(decoded, read_image(path.with_suffix(".png")))
 
 
@@ -57,7 +64,8 @@ def test_pinned_files_decode_with_another_instruction_set(capability):
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.getcwd(),
     }
-    command = [sys.executable, "-c", _DECODE_ALL, MODEL, *map(str, FILES)]
+    pairs = [text for path in FILES for text in (model_of(path), str(path))]
+    command = [sys.executable, "-c", _DECODE_ALL, *pairs]
     run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     for path, line in zip(FILES, run.stdout.splitlines(), strict=True):
         assert line == read_image(path.with_suffix(".png")).tobytes().hex()
@@ -65,10 +73,10 @@ def test_pinned_files_decode_with_another_instruction_set(capability):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each_file
 def test_pinned_files_decode_on_a_gpu_and_back(path):
     pixels = read_image(path.with_suffix(".png"))
-    decoded = irec.decompress(path.read_bytes(), checkpoint=MODEL, device="cuda")
+    decoded = irec.decompress(path.read_bytes(), checkpoint=model_of(path), device="cuda")
     assert np.array_equal(decoded, pixels)
-    data = irec.compress(pixels, checkpoint=MODEL, device="cuda")
-    assert np.array_equal(irec.decompress(data, checkpoint=MODEL), pixels)
+    data = irec.compress(pixels, checkpoint=model_of(path), device="cuda")
+    assert np.array_equal(irec.decompress(data, checkpoint=model_of(path)), pixels)

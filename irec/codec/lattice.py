@@ -1,0 +1,245 @@
+"""The lossless codec of lattice RVAEs: pixels are coded while the generative pass runs.
+
+Encoder and decoder run one pass, whose float64 arithmetic is exact on every machine
+(:mod:`irec.models.exact`); they differ in where latent tensors and pixels come from. So the pass
+is run tile by tile, and each phase's pixels go to or come from the range coder before the next.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from irec.bitstream import (
+    LATTICE,
+    Bitstream,
+    Header,
+    LogisticParameters,
+    QuantisedParameters,
+    ResidualDecoder,
+    ResidualEncoder,
+    TileCode,
+    TilePlan,
+    check_pixels,
+    compress_alpha,
+    decompress_alpha,
+    pixel_checksum,
+    quantise,
+)
+from irec.codec.base import Codec, Encoded, Ideal
+from irec.codec.latent_sources import DecodingSource, EncodingSource
+from irec.codec.planes import Planes, join_planes, split_planes
+from irec.codec.statistics import measure_lattice
+from irec.codec.tiles import Tile, tiles_of
+from irec.coding import DEFAULT_EFFORT
+from irec.errors import InvalidParameterError
+from irec.models.exact import put_on_grid
+from irec.models.latent_source import LatentSource, PosteriorSampler
+from irec.models.lattice import PixelSource, Place
+from irec.models.lattice_rvae import KnownPixels, LatticeRVAE, cropped
+from irec.models.mixtures import MixtureParameters
+from irec.models.zoo import Checkpoint, CodingStatistics
+
+
+class EncodingPixels:
+    """A pixel source that codes the pixels of one tile."""
+
+    def __init__(self, encoder: ResidualEncoder, pixels: UInt8[np.ndarray, "c h w"]) -> None:
+        """Set up the source.
+
+        Args:
+            encoder: that the pixels go to.
+            pixels: of the tile; c is 1 of a grey image, else 3.
+        """
+        self.encoder = encoder
+        self.pixels = pixels
+
+    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
+        """Code and return these pixels."""
+        pixels = place.cut(self.pixels)
+        if pixels.size:
+            self.encoder.add(pixels, whole_numbers(parameters, *pixels.shape))
+        return for_model(pixels, parameters.base)
+
+
+class DecodingPixels:
+    """A pixel source that decodes the pixels of one tile."""
+
+    def __init__(self, decoder: ResidualDecoder, shape: tuple[int, int, int]) -> None:
+        """Set up the source.
+
+        Args:
+            decoder: that the pixels come from.
+            shape: of the tile: channels that are coded, height, width.
+        """
+        self.decoder = decoder
+        self.shape = shape
+
+    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
+        """Decode these pixels."""
+        shape = place.cut(np.broadcast_to(np.uint8(0), self.shape)).shape
+        pixels = np.zeros(shape, np.uint8)
+        if pixels.size:
+            pixels = self.decoder.next(whole_numbers(parameters, *shape))
+        return for_model(pixels, parameters.base)
+
+
+def whole_numbers(
+    parameters: MixtureParameters, n_channels: int, height: int, width: int
+) -> QuantisedParameters:
+    """A phase's mixtures as the residual coder takes them.
+
+    Args:
+        parameters: of one image, exact float64.
+        n_channels: 1 leaves out all but red, which grey images are coded as.
+        height: of the plane of pixels.
+        width: likewise.
+    """
+    given = cropped(parameters, height, width)
+    is_colour = n_channels == 3
+
+    def array(values: Tensor) -> np.ndarray:
+        return np.ascontiguousarray(values.cpu().numpy())
+
+    return quantise(
+        LogisticParameters(
+            mean=array(given.mean[0, :, :n_channels]),
+            log_scale=array(given.log_scale[0, :, :n_channels]),
+            coupling=array(given.coupling[0]) if is_colour else None,
+            logit=array(given.logit[0]),
+            base=array(given.base[0, :n_channels]),
+        ),
+        0,
+    )
+
+
+def for_model(pixels: UInt8[np.ndarray, "c h w"], like: Tensor) -> Tensor:
+    """Pixels as the model sees them, [1, 3, h, w] in `like`'s type: grey is repeated."""
+    colours = np.broadcast_to(pixels, (3, *pixels.shape[1:]))
+    return torch.tensor(colours)[None].to(like)
+
+
+class LatticeCodec(Codec):
+    """Compresses images with one checkpoint of a lattice RVAE, and gives back each pixel."""
+
+    profile = LATTICE
+    network = LatticeRVAE
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        effort: int = DEFAULT_EFFORT,
+        seed: int = 0,
+        verify: bool = True,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        """Set up a codec; arguments and errors as for :class:`Codec`."""
+        super().__init__(checkpoint, effort=effort, seed=seed, verify=verify, device=device)
+        self._model, self._estimator = self._copies_of(checkpoint.model)
+        put_on_grid(self._model)
+        coding = checkpoint.coding
+        self._side_info = self.profile.side_info_model(coding.usual_steps, coding.usual_rho)
+
+    @torch.inference_mode()
+    def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
+        """Compress an image; see :meth:`Codec.encode`."""
+        self._refuse_quality(quality)
+        planes = split_planes(image)
+        residual = ResidualEncoder()
+        tiles = []
+        for tile in self._tiles(*planes.size):
+            pixels = tile.cut(planes.coded)
+            latents = EncodingSource(self.seed, self.profile.coder, self.search)
+            self._generate(latents, EncodingPixels(residual, pixels), pixels.shape, pixels)
+            tiles.append(TileCode([codes[0] for codes in latents.codes]))
+        header = Header(
+            self.profile, self.checkpoint.fingerprint, *planes.size, planes.colour, self.seed
+        )
+        alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
+        checksum = pixel_checksum(planes.all_channels)
+        stream = Bitstream(header, tiles, residual.finish(), alpha, checksum)
+        return self._verified(self._finish(stream, image))
+
+    @torch.inference_mode()
+    def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
+        """Decompress a file; see :meth:`Codec.decode`. It is of no use without its end."""
+        stream = self.unpack(data)
+        header = stream.header
+        n_channels = header.colour.n_colour_channels
+        coded = np.empty((n_channels, header.height, header.width), np.uint8)
+        residual = ResidualDecoder(stream.residual)
+        tiles = self._tiles(header.height, header.width)
+        for tile, code in zip(tiles, stream.tiles, strict=True):
+            shape = (n_channels, tile.height, tile.width)
+            latents = DecodingSource(
+                [[tensor] for tensor in code.tensors], header.seed, self.profile.coder
+            )
+            image = self._generate(latents, DecodingPixels(residual, shape), shape)
+            tile.cut(coded)[:] = image[0, :n_channels].to(torch.uint8).cpu().numpy()
+        alpha = None
+        if stream.alpha is not None:
+            alpha = decompress_alpha(stream.alpha, header.height, header.width)
+        planes = Planes(header.colour, coded, alpha)
+        check_pixels(stream, planes.all_channels)
+        return join_planes(planes)
+
+    @torch.inference_mode()
+    def ideal(
+        self,
+        image: UInt8[np.ndarray, "h w c"],
+        quality: float | None = None,
+        n_samples: int = 1,
+        seed: int = 0,
+    ) -> Ideal:
+        """Estimate an image's negative ELBO; see :meth:`Codec.ideal`."""
+        self._refuse_quality(quality)
+        if self._model.n_latent_tensors == 0:
+            n_samples = 1  # all would be the same
+        generator = torch.Generator(self.device).manual_seed(seed)
+        planes = split_planes(image)
+        kl = likelihood = 0.0
+        for tile in self._tiles(*planes.size):
+            pixels = for_model(tile.cut(planes.coded), self._estimator.top)
+            is_grey = pixels.new_tensor([float(len(planes.coded) == 1)])
+            for _ in range(n_samples):
+                latents = PosteriorSampler(generator)
+                known = KnownPixels(pixels, len(planes.coded))
+                size = (tile.height, tile.width)
+                self._estimator.generate(latents, known, size, is_grey, pixels)
+                kl += sum(one.double().sum().item() for one in latents.kl_nats)
+                likelihood += sum(one.double().sum().item() for one in known.nats)
+        to_bits = 1.0 / (n_samples * math.log(2.0))
+        return Ideal(kl * to_bits, likelihood * to_bits)
+
+    @staticmethod
+    def measure_statistics(model: LatticeRVAE, images: Sequence[np.ndarray]) -> CodingStatistics:
+        """See :meth:`Codec.measure_statistics`."""
+        return measure_lattice(model, images)
+
+    def _generate(
+        self,
+        latents: LatentSource,
+        source: PixelSource,
+        shape: tuple[int, ...],
+        pixels: UInt8[np.ndarray, "c h w"] | None = None,
+    ) -> Tensor:
+        """One tile's pass in float64, whatever surrounds it: [1, 3, h, w]."""
+        is_grey = self._model.top.new_tensor([float(shape[0] == 1)])
+        image = None if pixels is None else for_model(pixels, self._model.top)
+        with torch.autocast(self.device.type, enabled=False):
+            return self._model.generate(latents, source, shape[1:], is_grey, image)
+
+    def _refuse_quality(self, quality: float | None) -> None:
+        if quality is not None:
+            raise InvalidParameterError(f"{self.checkpoint.name} is lossless: it takes no quality")
+
+    def _tiles(self, height: int, width: int) -> list[Tile]:
+        return tiles_of(height, width, self._model.stride, self.profile.max_tile_side)
+
+    def _tile_plan(self, header: Header) -> TilePlan:
+        tiles = self._tiles(header.height, header.width)
+        return TilePlan(self._side_info, tuple(tile.padded_pixels for tile in tiles))

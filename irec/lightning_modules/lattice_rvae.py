@@ -1,0 +1,215 @@
+"""Training, evaluation and use of the lattice RVAE: bits per dimension, AdamW, compression."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import UInt8
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from irec.codec.lattice import LatticeCodec
+from irec.datamodules.batches import NamedImage
+from irec.errors import InvalidParameterError
+from irec.lightning_modules.compressing import CompressingModule
+from irec.lightning_modules.compression import CompressedBatch
+from irec.lightning_modules.lossless_compression import compress_each
+from irec.metrics.bits import BitsPerDimension
+from irec.models.latent_source import PosteriorSampler, PriorSampler
+from irec.models.lattice import PHASES
+from irec.models.lattice_rvae import (
+    N_LEVELS,
+    KnownPixels,
+    LatticeRVAE,
+    LatticeRVAEConfig,
+    PredictedPixels,
+    SampledPixels,
+)
+
+# Luma of ITU-R BT.601, as Pillow's mode "L" has it.
+_LUMA = (0.299, 0.587, 0.114)
+_WARM_UP_STEPS = 200
+
+
+class _Terms(NamedTuple):
+    """What the objective consists of, in bits per dimension of each image, [n].
+
+    Attributes:
+        nll: -log2 p of the pixels given those before them and z.
+        kl: of all latent tensors.
+        levels: nll of the coarsest pixels, then of each level from coarse to fine.
+    """
+
+    nll: Tensor
+    kl: Tensor
+    levels: list[Tensor]
+
+
+class LatticeRVAEModule(CompressingModule):
+    """The lossless model that codes each pixel in the context of its neighbours."""
+
+    model: LatticeRVAE
+
+    def __init__(
+        self,
+        channels: int = 64,
+        n_components: int = 4,
+        blocks_per_level: Sequence[int] = (1, 2, 2),
+        latent_levels: Sequence[int] = (),
+        latent_channels: int = 8,
+        learning_rate: float = 2e-3,
+        decay_share: float = 0.3,
+        grey_share: float = 0.12,
+        checkpoint: str | None = None,
+        compile_model: bool = False,
+        channels_last: bool = True,
+    ) -> None:
+        """Set up model and recipe.
+
+        Args:
+            channels: of the features that run through all phases and levels.
+            n_components: of each pixel's mixture of logistics.
+            blocks_per_level: residual blocks in each phase of the finest level, the next, and so
+                on; all further levels share the last one's weights.
+            latent_levels: levels that begin with a latent tensor, the coarsest (5) first; level 0
+                has cells of 2x2 pixels, each next one twice the size.
+            latent_channels: stochastic channels of each.
+            learning_rate: of AdamW, after 200 steps of warming up.
+            decay_share: last part of the run in which the learning rate falls to zero.
+            grey_share: share of batches that are made grey, so that one model knows both kinds.
+            checkpoint: name or folder of an exported checkpoint to start from; it decides the
+                model's size. predict needs one.
+            compile_model: whether training goes through torch.compile.
+            channels_last: whether convolutions work on [n, h, w, c] in memory.
+
+        Raises:
+            InvalidParameterError: a share is not between 0 and 1, or levels are out of order.
+        """
+        config = LatticeRVAEConfig(
+            channels, n_components, blocks_per_level, latent_levels, latent_channels
+        )
+        for name, share in (("decay_share", decay_share), ("grey_share", grey_share)):
+            if not 0.0 <= share <= 1.0:
+                raise InvalidParameterError(f"{name} {share}: a share from 0 to 1 is needed")
+        super().__init__(LatticeRVAE, config, checkpoint, compile_model, channels_last)
+        self.save_hyperparameters(
+            {
+                "learning_rate": learning_rate,
+                "decay_share": decay_share,
+                "grey_share": grey_share,
+            }
+        )
+        self.val_bpd = BitsPerDimension()
+        self.test_bpd = BitsPerDimension()
+
+    def _terms(self, images: UInt8[Tensor, "n 3 h w"], is_grey: bool = False) -> _Terms:
+        pixels = images.float().contiguous(memory_format=self.memory_format)
+        if is_grey:
+            pixels = _grey(pixels)
+        n_channels = 1 if is_grey else 3
+        latents, known = PosteriorSampler(), KnownPixels(pixels, n_channels)
+        flags = pixels.new_full((len(pixels),), float(is_grey))
+        size = (pixels.shape[2], pixels.shape[3])
+        self.model.generate(latents, known, size, flags, pixels)
+        to_bpd = 1.0 / (n_channels * size[0] * size[1] * math.log(2.0))
+        coarsest, *phases = [nats * to_bpd for nats in known.nats]
+        each = len(PHASES)
+        levels = [sum(phases[each * i : each * (i + 1)], phases[0] * 0) for i in range(N_LEVELS)]
+        kl = sum((kl.float().sum((1, 2, 3)) for kl in latents.kl_nats), coarsest * 0)
+        return _Terms(sum(levels, coarsest), kl * to_bpd, [coarsest, *levels])
+
+    def training_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> Tensor:
+        """Loss in bits per dimension: the mean over batches of several sizes, where there are."""
+        batches = [batch] if isinstance(batch, Tensor) else batch
+        is_grey = bool(torch.rand(()) < self.hparams["grey_share"])
+        terms = [self._terms(images, is_grey) for images in batches]
+        nll = torch.stack([one.nll.mean() for one in terms]).mean()
+        kl = torch.stack([one.kl.mean() for one in terms]).mean()
+        if not is_grey:
+            self.log("train/bpd", (nll + kl).detach(), prog_bar=True)
+            self.log_dict({"train/nll_bpd": nll.detach(), "train/kl_bpd": kl.detach()})
+        return nll + kl
+
+    def validation_step(
+        self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Bits per dimension, by level and of the latents; of each validation set."""
+        self._evaluate(batch, self.val_bpd, "val")
+
+    def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
+        """As validation, on the test set."""
+        self._evaluate(batch, self.test_bpd, "test")
+
+    def _evaluate(self, batch: Tensor, metric: BitsPerDimension, stage: str) -> None:
+        terms = self._terms(batch)
+        nats = (terms.nll + terms.kl).double() * (batch[0].numel() * math.log(2.0))
+        metric.update(nats, batch.numel())
+        self.log(f"{stage}/bpd", metric, prog_bar=True, batch_size=len(batch))
+        self.log(f"{stage}/kl_bpd", terms.kl.mean(), batch_size=len(batch))
+        for index, bits in enumerate(terms.levels):
+            name = "coarsest" if index == 0 else f"level_{N_LEVELS - index}"
+            self.log(f"{stage}/bpd_of/{name}", bits.mean(), batch_size=len(batch))
+
+    @torch.no_grad()
+    def reconstruct(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
+        """Each pixel as the model expects it, given the true ones before it."""
+        pixels = images.float()
+        predicted = PredictedPixels(pixels)
+        grey = pixels.new_zeros(len(pixels))
+        size = (pixels.shape[2], pixels.shape[3])
+        self.model.generate(PosteriorSampler(), predicted, size, grey, pixels)
+        return predicted.expected.round().byte()
+
+    @torch.no_grad()
+    def sample(self, n: int, height: int, width: int) -> UInt8[Tensor, "n 3 h w"]:
+        """Images that the model dreams up, phase by phase."""
+        grey = torch.zeros(n, device=self.device)
+        size = (height, width)
+        return self.model.generate(PriorSampler(), SampledPixels(size), size, grey).byte()
+
+    def on_predict_start(self) -> None:
+        """Set the coder up on this rank's device.
+
+        Raises:
+            InvalidParameterError: options of lossy models were given.
+        """
+        if self.coder_options.refinement_steps is not None:
+            raise InvalidParameterError("--coder.refinement_steps is for lossy models only")
+        self.codec = LatticeCodec(
+            self.shipped,
+            effort=self.coder_options.effort,
+            seed=self.coder_options.seed,
+            verify=False,
+            device=self.device,
+        )
+
+    def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
+        """Compress a batch without loss."""
+        return compress_each(self.codec, images, self.coder_options.ideal_samples)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW; the learning rate rises for 200 steps, stays, and falls to zero at the end."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(),
+            lr=self.hparams["learning_rate"],
+            betas=(0.9, 0.99),
+            weight_decay=1e-4,
+        )
+        n_steps = float(self.trainer.estimated_stepping_batches)
+        n_decay = self.hparams["decay_share"] * n_steps
+
+        def factor(step: int) -> float:
+            left = (n_steps - step) / n_decay if math.isfinite(n_decay) and n_decay else 1.0
+            return min(1.0, (step + 1) / _WARM_UP_STEPS, max(left, 0.0))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+def _grey(pixels: Tensor) -> Tensor:
+    luma = pixels.new_tensor(_LUMA).view(1, 3, 1, 1)
+    return (pixels * luma).sum(1, keepdim=True).round().clamp(0.0, 255.0).expand(-1, 3, -1, -1)

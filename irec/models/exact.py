@@ -1,0 +1,117 @@
+"""Layers whose float64 results are the same to the last bit on every machine, by construction.
+
+A sum of floats depends on its order, and the order on threads, instruction sets and libraries. Here
+no sum ever rounds. Weights are multiples of 2**-WEIGHT_BITS, what enters a layer is a multiple of
+2**-VALUE_BITS of at most MAX_VALUE in size, so each product is a whole multiple of 2**-26 below
+2**53 of them, and so is each sum: float64 holds all of them, whatever the order. What
+leaves a layer is rounded to multiples of 2**-VALUE_BITS again. The functions between layers use
+operations that IEEE 754 rounds correctly (+, -, x, /, square root, rounding) and powers of two.
+
+In float32 or half precision, in training, the same layers are ordinary convolutions.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from irec.errors import CheckpointError
+
+VALUE_BITS = 12
+WEIGHT_BITS = 14
+MAX_VALUE = 512.0
+# Rounds to multiples of 2**-VALUE_BITS when it is added and subtracted again: the last binary
+# place of a float64 of this size is that multiple. Two passes instead of three.
+_ROUNDING = 1.5 * 2.0 ** (52 - VALUE_BITS)
+
+# A power of two, so that the product is exact.
+_SLOPE = 0.125
+# Rows of a product: out and in stay in the cache while nine products are summed.
+_CHUNK = 4096
+
+
+def activation(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 1/8."""
+    return functional.leaky_relu(x, _SLOPE)
+
+
+def on_grid(x: Tensor, bits: int = VALUE_BITS) -> Tensor:
+    """Round float64 to multiples of 2**-bits of at most MAX_VALUE; other types pass."""
+    if x.dtype != torch.float64:
+        return x
+    return (x * 2.0**bits).round_().mul_(2.0**-bits).clamp_(-MAX_VALUE, MAX_VALUE)
+
+
+def _round_in_place(x: Tensor) -> None:
+    x.add_(_ROUNDING).sub_(_ROUNDING).clamp_(-MAX_VALUE, MAX_VALUE)
+
+
+class ExactConv2d(nn.Conv2d):
+    """Convolution with a 1x1 or 3x3 kernel and zero padding, exact in float64."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int) -> None:
+        """Set up the weights.
+
+        Args:
+            n_in: channels that enter.
+            n_out: channels that leave.
+            kernel: side, 1 or 3.
+        """
+        super().__init__(n_in, n_out, kernel, padding=kernel // 2)
+
+    def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h w"]:
+        """Convolve; float64 takes the exact way."""
+        if x.dtype != torch.float64:
+            return super().forward(x)
+        return self._exact(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def put_on_grid(self) -> None:
+        """Round float64 weights to their grid, once a model is about to code.
+
+        Raises:
+            CheckpointError: weights are so large that sums could round.
+        """
+        with torch.no_grad():
+            self.weight.mul_(2.0**WEIGHT_BITS).round_().mul_(2.0**-WEIGHT_BITS)
+            bits = WEIGHT_BITS + VALUE_BITS
+            self.bias.mul_(2.0**bits).round_().mul_(2.0**-bits)  # type: ignore[union-attr]
+            largest = self.weight.abs().sum((1, 2, 3)) * MAX_VALUE + self.bias.abs()  # type: ignore[union-attr]
+            if not bool((largest < 2.0 ** (53 - bits)).all()):
+                raise CheckpointError("a weight of the checkpoint is too large to code with")
+
+    def _exact(self, x: Float[Tensor, "n h w i"]) -> Float[Tensor, "n h w o"]:
+        # Nine products of shifted rows, of the image padded and laid out as one long list of
+        # pixels: what float64 convolutions gain over im2col is a factor of two.
+        side = self.kernel_size[0]
+        n, height, width, n_in = x.shape
+        margin = side // 2
+        padded = x.new_zeros(n, height + 2 * margin, width + 2 * margin, n_in)
+        inside = padded[:, margin : margin + height, margin : margin + width]
+        inside.copy_(x)
+        _round_in_place(inside)
+        row = padded.shape[2]
+        flat = padded.view(-1, n_in)
+        taps = [dy * row + dx for dy in range(side) for dx in range(side)]
+        weight = self.weight.permute(2, 3, 1, 0).reshape(side * side, n_in, -1)
+        assert self.bias is not None
+        out = x.new_empty(len(flat), weight.shape[2])
+        last = len(flat) - taps[-1]
+        for start in range(0, last, _CHUNK):
+            stop = min(start + _CHUNK, last)
+            part = out[start:stop]
+            torch.addmm(self.bias, flat[start:stop], weight[0], out=part)
+            for tap, factor in zip(taps[1:], weight[1:], strict=True):
+                torch.addmm(part, flat[start + tap : stop + tap], factor, out=part)
+            _round_in_place(part)
+        return out.view(n, -1, row, weight.shape[2])[:, :height, :width]
+
+
+def put_on_grid(model: nn.Module) -> None:
+    """Round the weights of all exact layers of a float64 model to their grid.
+
+    Raises:
+        CheckpointError: weights are too large.
+    """
+    for layer in model.modules():
+        if isinstance(layer, ExactConv2d):
+            layer.put_on_grid()

@@ -1,0 +1,290 @@
+"""The lattice RVAE: pixels in phases from coarse to fine, latent tensors where they pay.
+
+    top -> coarsest pixels -> level 5 -> ... -> level 1 -> level 0, the finest
+                              each: [latent block] -> three phases of pixels -> finer features
+
+Like the RVAE's (:mod:`irec.models.rvae`), its generative pass asks a latent source for each latent
+tensor; it also asks a pixel source for the pixels of each phase (:mod:`irec.models.lattice`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Normal
+from torch.nn import functional
+
+from irec.errors import InvalidParameterError
+from irec.models.exact import ExactConv2d, activation, on_grid
+from irec.models.latent_source import LatentSource
+from irec.models.lattice import Level, PixelSource, Place, halved, like
+from irec.models.mixtures import MAX_LOG_SCALE, MIN_LOG_SCALE, MixtureParameters
+
+# Levels of the lattice: the coarsest pixels lie 64 apart. Levels beyond the last of
+# `blocks_per_level` share its weights, since coarse images look alike.
+N_LEVELS = 6
+# Grids of the prior's log-scale and scale, in float64.
+_LOG_SCALE_BITS = 6
+_SCALE_BITS = 20
+
+
+@dataclass(frozen=True)
+class LatticeRVAEConfig:
+    """Size of a lattice RVAE.
+
+    Attributes:
+        channels: of the features that run through all phases and levels.
+        n_components: of each pixel's mixture of logistics.
+        blocks_per_level: residual blocks in each phase of the finest level, the next, and so on;
+            all further levels share the last one's weights.
+        latent_levels: levels that begin with a latent tensor, the coarsest first.
+        latent_channels: stochastic channels of each.
+    """
+
+    channels: int = 64
+    n_components: int = 4
+    blocks_per_level: Sequence[int] = (1, 2, 2)
+    latent_levels: Sequence[int] = ()
+    latent_channels: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the levels.
+
+        Raises:
+            InvalidParameterError: there are too few or too many, or latents out of order.
+        """
+        # JSON and YAML know lists only.
+        object.__setattr__(self, "blocks_per_level", tuple(self.blocks_per_level))
+        object.__setattr__(self, "latent_levels", tuple(self.latent_levels))
+        if not 2 <= len(self.blocks_per_level) <= N_LEVELS:
+            raise InvalidParameterError(
+                f"blocks_per_level {self.blocks_per_level}: give 2 to {N_LEVELS} numbers"
+            )
+        expected = tuple(sorted(set(self.latent_levels), reverse=True))
+        if self.latent_levels != expected or not set(expected) <= set(range(N_LEVELS)):
+            raise InvalidParameterError(
+                f"latent_levels {self.latent_levels}: falling numbers below {N_LEVELS} are needed"
+            )
+
+
+class LatentBlock(nn.Module):
+    """One latent tensor at the resolution of a level's cells."""
+
+    def __init__(self, channels: int, latent: int, stride: int) -> None:
+        """Set up prior, posterior and the way back into the features.
+
+        Args:
+            channels: of the features.
+            latent: stochastic channels.
+            stride: of the cells, in pixels.
+        """
+        super().__init__()
+        self.stride = stride
+        self.prior = ExactConv2d(channels, 2 * latent, 1)
+        self.look = nn.Conv2d(3 * stride * stride, channels, 1)
+        self.infer = nn.Conv2d(2 * channels, 2 * latent, 3, padding=1)
+        self.back = ExactConv2d(latent, channels, 1)
+        nn.init.zeros_(self.prior.weight)
+        nn.init.normal_(self.back.weight, std=0.05)
+
+    def forward(
+        self,
+        h: Float[Tensor, "n c h w"],
+        source: LatentSource,
+        tensor: int,
+        image: Float[Tensor, "n 3 _h _w"] | None,
+    ) -> Float[Tensor, "n c h w"]:
+        """Features that know z.
+
+        Args:
+            h: features of the cells.
+            source: of z.
+            tensor: index of z among the model's latent tensors.
+            image: whole numbers 0 .. 255, or None where no image is at hand.
+        """
+        mean, raw = _not_half(self.prior(activation(h))).chunk(2, dim=1)
+        posterior = None
+        if image is not None:
+            seen = self.look(like(_cells(image, self.stride), h))
+            delta = self.infer(activation(torch.cat([seen, h], dim=1)))
+            delta_mean, delta_raw = _not_half(delta).chunk(2, dim=1)
+            posterior = _normal(mean + delta_mean, raw + delta_raw)
+        z = source(_normal(mean, raw), posterior, tensor)
+        return h + self.back(like(on_grid(z), h))
+
+
+class LatticeRVAE(nn.Module):
+    """Lossless model of RGB images of any height and width; grey ones have three equal colours."""
+
+    # Any height and width is fine: the border may cut cells.
+    stride = 1
+
+    def __init__(self, config: LatticeRVAEConfig) -> None:
+        """Build the network that `config` describes."""
+        super().__init__()
+        self.config = config
+        channels = config.channels
+        self.top = nn.Parameter(torch.zeros(channels))
+        self.grey = nn.Parameter(torch.zeros(channels))
+        self.coarsest = nn.Parameter(torch.zeros(2, 10))
+        self.levels = nn.ModuleList(
+            Level(channels, n_blocks, config.n_components, is_finest=index == 0)
+            for index, n_blocks in enumerate(config.blocks_per_level)
+        )
+        self.latents = nn.ModuleDict(
+            {
+                str(level): LatentBlock(channels, config.latent_channels, 2 ** (level + 1))
+                for level in config.latent_levels
+            }
+        )
+
+    @property
+    def n_latent_tensors(self) -> int:
+        """How often a generative pass asks its latent source."""
+        return len(self.config.latent_levels)
+
+    def generate(
+        self,
+        latents: LatentSource,
+        pixels: PixelSource,
+        size: tuple[int, int],
+        is_grey: Float[Tensor, " n"],
+        image: Float[Tensor, "n 3 h w"] | None = None,
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Top-down pass, the same for training, sampling, encoding and decoding.
+
+        Args:
+            latents: asked for every latent tensor, from coarse to fine.
+            pixels: asked for the pixels of every phase.
+            size: height and width of the images.
+            is_grey: 1 for each image whose three colours are equal, else 0.
+            image: what posteriors look at; None where no image is at hand.
+
+        Returns:
+            The images that the pixel source chose.
+        """
+        sizes = [size]
+        for _ in range(N_LEVELS):
+            sizes.append(halved(sizes[-1]))
+        n = len(is_grey)
+        h = (self.top + is_grey[:, None] * self.grey)[:, :, None, None]
+        h = h.expand(n, -1, *sizes[-1])
+        if torch.is_autocast_enabled(h.device.type):
+            h = h.to(torch.get_autocast_dtype(h.device.type))
+        known = pixels(self._coarsest(n, sizes[-1]), Place(2**N_LEVELS, 0, 0))
+        for level in reversed(range(N_LEVELS)):
+            layers: Level = self.levels[min(level, len(self.levels) - 1)]  # type: ignore[assignment]
+            if str(level) in self.latents:
+                index = self.config.latent_levels.index(level)
+                h = self.latents[str(level)](h, latents, index, image)
+            h, known = layers(h, known, pixels, 2**level, sizes[level])
+            if level > 0:
+                h = layers.finer(h, sizes[level])
+        return known
+
+    def _coarsest(self, n: int, size: tuple[int, int]) -> MixtureParameters:
+        """Mixtures of pixels about which nothing is known: two components, learned."""
+        raw = self.coarsest.view(1, 2, 10, 1, 1).expand(n, -1, -1, *size)
+        middle = raw.new_tensor([-40.0, 40.0]).view(1, 2, 1, 1, 1)
+        coupling = raw.new_tensor([0.75, 0.0, 0.75]).view(1, 1, 3, 1, 1)
+        return MixtureParameters(
+            base=raw.new_full((n, 3, *size), 128.0),
+            mean=128.0 + middle + 64.0 * raw[:, :, 0:3],
+            log_scale=(raw[:, :, 3:6] + 3.0).clamp(MIN_LOG_SCALE, MAX_LOG_SCALE),
+            coupling=(raw[:, :, 6:9] + coupling).clamp(-2.0, 2.0),
+            logit=raw[:, :, 9],
+        )
+
+
+class KnownPixels:
+    """A pixel source that knows the images, and sums up what they cost; for training.
+
+    Attributes:
+        nats: for each phase so far -log p of each image, [n].
+    """
+
+    def __init__(self, image: Float[Tensor, "n 3 h w"], n_channels: int = 3) -> None:
+        """Set up the source.
+
+        Args:
+            image: whole numbers 0 .. 255.
+            n_channels: 1 counts red alone, as for grey images.
+        """
+        self.image = image
+        self.n_channels = n_channels
+        self.nats: list[Float[Tensor, " n"]] = []
+
+    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
+        """Return the true pixels."""
+        pixels = place.cut(self.image)
+        height, width = pixels.shape[2:]
+        given = cropped(parameters, height, width)
+        self.nats.append(-given.log_prob(pixels, self.n_channels).sum((1, 2)))
+        return pixels
+
+
+class PredictedPixels(KnownPixels):
+    """A pixel source that knows the images, and keeps what the model expected.
+
+    Attributes:
+        expected: [n, 3, h, w], 0 .. 255: each pixel's likeliest component given those before it.
+    """
+
+    def __init__(self, image: Float[Tensor, "n 3 h w"]) -> None:
+        """Set up the source; `image` holds whole numbers 0 .. 255."""
+        super().__init__(image)
+        self.expected = torch.zeros_like(image)
+
+    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
+        """Return the true pixels."""
+        pixels = super().__call__(parameters, place)
+        place.cut(self.expected)[:] = cropped(parameters, *pixels.shape[2:]).typical()
+        return pixels
+
+
+class SampledPixels:
+    """A pixel source that draws from the model."""
+
+    def __init__(self, size: tuple[int, int], generator: torch.Generator | None = None) -> None:
+        """Set up the source; `size` is the images' height and width."""
+        self.size = size
+        self.generator = generator
+
+    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
+        """Draw pixels."""
+        shape = place.cut(torch.empty(self.size, device="meta")).shape
+        return cropped(parameters, *shape).sample(self.generator)
+
+
+def cropped(parameters: MixtureParameters, height: int, width: int) -> MixtureParameters:
+    """Parameters of the first `height` rows and `width` columns of cells."""
+    return MixtureParameters(
+        parameters.base[..., :height, :width],
+        parameters.mean[..., :height, :width],
+        parameters.log_scale[..., :height, :width],
+        parameters.coupling[..., :height, :width],
+        parameters.logit[..., :height, :width],
+    )
+
+
+def _cells(image: Tensor, stride: int) -> Tensor:
+    """Each cell's pixels as channels, [n, 3 stride^2, h, w], the border repeated."""
+    height, width = image.shape[2:]
+    image = functional.pad(image, (0, -width % stride, 0, -height % stride), mode="replicate")
+    return functional.pixel_unshuffle(image / 128.0 - 1.0, stride)
+
+
+def _normal(mean: Tensor, raw_scale: Tensor) -> Normal:
+    """A diagonal Gaussian whose log-scale stays within +-6.
+
+    In float64 both it and its exponential are rounded: libraries differ by an ulp in exp, which at
+    these 769 arguments is far from a rounding boundary.
+    """
+    scale = torch.exp(on_grid(raw_scale.clamp(-6.0, 6.0), _LOG_SCALE_BITS))
+    return Normal(mean, on_grid(scale, _SCALE_BITS), validate_args=False)
+
+
+def _not_half(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
