@@ -117,25 +117,38 @@ def unpack(
             f"{len(data)} bytes cannot hold the {header.height}x{header.width} image of the header"
         )
     stream, plan = Bitstream(header, sizes={"header": reader.position}), plan_for(header)
-    if header.profile.is_lossy and not allow_truncated:
-        _check_before_reading(data)
     may_lack = header.profile.is_lossy and allow_truncated
+    try:
+        _read_sections(reader, stream, plan, may_lack)
+    except (TruncatedFileError, CorruptFileError) as error:
+        if header.profile.is_lossy and not allow_truncated and not _matches_checksum(data):
+            # What is wrong with the first number that makes no sense helps nobody.
+            raise CorruptFileError(
+                "the file does not match its checksum; if it only ends too early, decompress "
+                "--allow-truncated shows what is there"
+            ) from error
+        raise
+    if stream.is_whole and reader.bits_left:
+        raise CorruptFileError(f"{reader.bits_left // 8} bytes follow the end of the file")
+    return stream
+
+
+def _read_sections(
+    reader: BitReader, stream: Bitstream, plan: TilePlan, may_lack_end: bool
+) -> None:
     for section in SECTIONS:
-        if not section.belongs(header):
+        if not section.belongs(stream.header):
             continue
         before = reader.position
         try:
             section.read(reader, stream, plan)
         except TruncatedFileError:
-            if not (may_lack and section.may_be_cut):
+            if not (may_lack_end and section.may_be_cut):
                 raise
             stream.is_whole = False
             break
         finally:
             stream.sizes[section.name] = reader.position - before
-    if stream.is_whole and reader.bits_left:
-        raise CorruptFileError(f"{reader.bits_left // 8} bytes follow the end of the file")
-    return stream
 
 
 def shortest_beginning(stream: Bitstream) -> int:
@@ -176,11 +189,6 @@ def check_pixels(stream: Bitstream, pixels: UInt8[np.ndarray, "c h w"]) -> None:
         )
 
 
-def _check_before_reading(data: bytes) -> None:
-    """Say first of a lossy file that something is wrong: what, nobody could tell."""
+def _matches_checksum(data: bytes) -> bool:
     found = int.from_bytes(data[-CHECKSUM_BYTES:], "little")
-    if zlib.crc32(data[:-CHECKSUM_BYTES]) != found:
-        raise CorruptFileError(
-            "the file does not match its checksum; if it only ends too early, decompress "
-            "--allow-truncated shows what is there"
-        )
+    return zlib.crc32(data[:-CHECKSUM_BYTES]) == found
