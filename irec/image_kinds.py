@@ -23,7 +23,8 @@ _TO_RGB = {"CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "RGBX": "R
 }
 
 # Tags of TIFF 6.0.
-_EXTRA_SAMPLES, _SAMPLE_FORMAT, _COLOUR_MAP = 338, 339, 320
+_PLANES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _COLOUR_MAP = 284, 338, 339, 320
+_SEPARATE = 2
 _PLAIN_ALPHA, _PREMULTIPLIED = 2, 1
 
 
@@ -141,6 +142,9 @@ def _of_tiff(image: TiffImagePlugin.TiffImageFile) -> Iterator[Obstacle]:
             yield Obstacle("its colours are multiplied by alpha", "divides them by it, rounded")
         else:
             yield Obstacle("holds samples beside its colours", "leaves them out")
+    if image.tag_v2.get(_PLANES) == _SEPARATE and image.mode in ("LA", "PA"):
+        # Pillow gives zeros for alpha.
+        yield Obstacle("keeps grey and alpha in separate planes")
     colour_map = np.ravel(image.tag_v2.get(_COLOUR_MAP, ())).astype(np.int64)
     if image.mode in ("P", "PA") and not np.isin(colour_map % 256, (0, 255)).all():
         low, high = colour_map % 256, colour_map // 256

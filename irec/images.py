@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from irec.errors import DataError, IrecError, UnsupportedImageError
+from irec.folders import paths_below
 from irec.image_kinds import converted, obstacles, plain_pixels, transparent_colour, upright
 from irec.metadata import Metadata, metadata_of
 
@@ -47,26 +48,6 @@ _WRITERS: dict[str, tuple[str, Collection[int], dict[str, Any]]] = {
 OUTPUT_SUFFIXES = frozenset(_WRITERS)
 MAX_SIDE = 1 << 16
 _KINDS = {1: "greyscale", 2: "greyscale with alpha", 3: "RGB", 4: "RGB with alpha"}
-
-
-def paths_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """All files below `folder` with one of `suffixes` (lower case), sorted, hidden ones left out.
-
-    Raises:
-        DataError: no such folder, or no such file in it.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not paths:
-        raise DataError(f"{folder}: no {', '.join(sorted(suffixes))} file in it")
-    return paths
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -138,6 +119,8 @@ def read_picture(
         raise DataError(f"{name}: not an image that irec reads ({kinds})") from error
     except Image.DecompressionBombError as error:
         raise UnsupportedImageError(f"{name}: too large ({error})") from error
+    except MemoryError:
+        raise
     except Exception as error:
         # Pillow's plugins meet damage with whatever their parsing runs into.
         raise DataError(f"{name}: damaged or unreadable ({error})") from error
@@ -169,7 +152,7 @@ def as_array(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w c"]:
     """
     try:
         return _picture(image, name, convert=False).pixels
-    except IrecError:
+    except (IrecError, MemoryError):
         raise
     # Images are read when their pixels are asked for.
     except Exception as error:

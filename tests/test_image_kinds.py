@@ -107,6 +107,14 @@ def test_plain_tiff(tmp_path, kind, compression):
     np.testing.assert_array_equal(read_image(path), expected)
 
 
+def test_tiff_with_separate_planes_of_grey_and_alpha_is_refused(tmp_path):
+    path = tmp_path / "image.tif"
+    options = TIFFS["grey alpha"] | {"planarconfig": "separate"}
+    tifffile.imwrite(path, noise(2, 9, 14), **options)
+    with pytest.raises(UnsupportedImageError, match="separate planes"):
+        read_image(path)
+
+
 @pytest.mark.parametrize(
     ("pixels", "options", "message"),
     [

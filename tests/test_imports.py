@@ -14,13 +14,14 @@ from irec.models.registry import KINDS
 PACKAGE = Path(irec.__file__).parent
 
 # Part of irec -> the other parts that it may import; all may import the leaves.
-LEAVES = {"errors", "files", "image_kinds", "images", "metadata", "terminal"}
+LEAVES = {"errors", "files", "folders", "image_kinds", "images", "metadata", "terminal"}
 BELOW_CODEC = {"bitstream", "coding", "models"}
 BESIDE = {"metrics", "datamodules", "evaluation"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
-    "images": {"errors", "image_kinds", "metadata"},
+    "folders": {"errors"},
+    "images": {"errors", "folders", "image_kinds", "metadata"},
     "image_kinds": set(),
     "metadata": set(),
     "terminal": set(),

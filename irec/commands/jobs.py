@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from irec.errors import DataError, IrecError
-from irec.images import paths_below
+from irec.folders import paths_below
 
 
 class UsageError(IrecError):
