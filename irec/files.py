@@ -74,13 +74,14 @@ def unfinished(
             left is found and removed.
 
     Yields:
-        A path in the same folder, of the same suffix.
+        A path in the same folder.
 
     Raises:
         OutputFileError: The system refuses, or `overwrite` is false and the name is taken.
     """
-    unique = f"{path.stem}.part" if is_only_writer else f"irec-{secrets.token_hex(8)}"
-    temporary = path.with_name(f".{unique}{path.suffix}")
+    # Of no suffix that a search for finished files looks for: a kill may leave it behind.
+    unique = f"{path.name}.part" if is_only_writer else f"irec-{secrets.token_hex(8)}.tmp"
+    temporary = path.with_name(f".{unique}")
     try:
         _remove(temporary)
         yield temporary

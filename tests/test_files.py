@@ -118,3 +118,9 @@ def test_files_that_belong_together_are_replaced_together(tmp_path: Path, monkey
         write_together(tmp_path / "new", {"a": b"3", "b": b"4"})
     left = {p.name: p.read_bytes() for p in (tmp_path / "new").iterdir()}
     assert left == {"a": b"1", "b": b"2"}
+
+
+def test_what_a_kill_leaves_behind_is_no_file_of_that_kind(tmp_path: Path):
+    with unfinished(tmp_path / "a.irec") as temporary:
+        temporary.write_bytes(b"half")
+        assert not list(tmp_path.rglob("*.irec"))

@@ -70,7 +70,8 @@ def figure(path: Path, size_inches: tuple[float, float], title: str) -> Iterator
         drawing.suptitle(title, fontsize=10)
         dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix.lower())
         with unfinished(path) as temporary:
-            drawing.savefig(temporary, metadata={dated: None} if dated else None)
+            kind = path.suffix.removeprefix(".").lower()
+            drawing.savefig(temporary, format=kind, metadata={dated: None} if dated else None)
 
 
 def last_visible(

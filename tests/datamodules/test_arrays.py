@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="the disk is too full"):
         write_images(tmp_path / "images.npy", (7, 4, 6, 3), [noise(7, 4, 6, 3)])
     monkeypatch.undo()
-    (tmp_path / ".images.part.npy").write_bytes(b"left by a killed process")
+    (tmp_path / ".images.npy.part").write_bytes(b"left by a killed process")
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OutputFileError, match=r"cannot write .*images\.npy: the disk is full"):
         write_images(tmp_path / "images.npy", (7, 4, 6, 3), [noise(7, 4, 6, 3)])
