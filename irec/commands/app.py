@@ -11,10 +11,9 @@ from irec import __version__
 from irec.commands.batch import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from irec.commands.compress import compress
 from irec.commands.decompress import decompress
-from irec.commands.evaluate import evaluate
+from irec.commands.evaluate import evaluate, plot
 from irec.commands.export import export
 from irec.commands.inspect import inspect
-from irec.commands.plot import plot
 from irec.commands.progressive import progressive
 from irec.errors import IrecError
 from irec.terminal import say

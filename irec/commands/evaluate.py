@@ -1,4 +1,4 @@
-"""``irec evaluate``: operating points and BD-rates of lossy results."""
+"""``irec evaluate`` and ``irec plot``: operating points, BD-rates and curves of lossy results."""
 
 import json
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irec.commands.batch import one_line_errors
-from irec.commands.curves import AnchorsOption, ResultsArgument, read_anchors, read_points
+from irec.commands.batch import one_line_errors, prepare_target
 from irec.commands.jobs import UsageError
+from irec.commands.options import ForceOption, PlotOption
 from irec.files import write_atomically
 from irec.terminal import say, show_table
 
@@ -18,6 +18,25 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from irec.evaluation.bd_rate import BdRate, Comparison
+    from irec.evaluation.lossy_results import OperatingPoint
+    from irec.evaluation.rate_distortion import Curve
+
+
+ResultsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RESULTS.json",
+        help="Files that irec predict wrote with lossy models; several make one curve.",
+    ),
+]
+AnchorsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="Published curves to compare with, or none. Default: those of interest if the images "
+        "are the 24 of Kodak, which all published curves are of, else none.",
+    ),
+]
 
 
 def evaluate(
@@ -36,13 +55,13 @@ def evaluate(
     with one_line_errors():
         if json_path is not None and json_path.resolve() in {path.resolve() for path in results}:
             raise UsageError(f"--json {json_path}: would overwrite the results themselves")
-        points, images = read_points(results)
+        points, images = _read_points(results)
         from irec.evaluation.bd_rate import compare
         from irec.evaluation.lossy_results import operating_points_table
         from irec.evaluation.rate_distortion import kodak_anchors
         from irec.evaluation.results import without_infinity
 
-        curves = read_anchors(anchors, images, list(kodak_anchors()))
+        curves = _read_anchors(anchors, images, list(kodak_anchors()))
         comparisons = compare(points, {curve.label: curve for curve in curves})
         show_table(operating_points_table(points))
         show_table(_bd_rate_table(comparisons))
@@ -56,6 +75,67 @@ def evaluate(
             }
             text = json.dumps(document, indent=2, allow_nan=False)
             write_atomically(json_path, text + "\n", overwrite=True)
+
+
+def plot(
+    results: ResultsArgument,
+    output: PlotOption,
+    anchors: AnchorsOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Plot PSNR and MS-SSIM of lossy results over bits per pixel."""
+    with one_line_errors():
+        for target in (output, output.with_suffix(".csv")):
+            prepare_target(target, force=force)
+        points, images = _read_points(results)
+        from irec.evaluation.plot_style import DEFAULT_ANCHORS
+        from irec.evaluation.plots import plot_rate_distortion, plot_title
+        from irec.evaluation.rate_distortion import file_curve, ideal_curve
+
+        curves = _read_anchors(anchors, images, DEFAULT_ANCHORS)
+        own = file_curve(points), ideal_curve(points)
+        plot_rate_distortion(output, *own, curves, plot_title(images))
+    number = f"{len(points)} operating point{'s' * (len(points) != 1)}"
+    say(f"{number} -> {output} and {output.with_suffix('.csv').name}")
+
+
+def _read_points(paths: Sequence[Path]) -> tuple[list["OperatingPoint"], frozenset[str]]:
+    """Return the operating points of all files, and the names of their images.
+
+    Raises:
+        DataError: a file is unreadable, or the points are of different images.
+    """
+    from irec.errors import DataError
+    from irec.evaluation.rate_distortion import merged_points
+    from irec.evaluation.results import read_results
+
+    results = [read_results(path) for path in paths]
+    try:
+        points = merged_points(results)
+    except DataError as error:
+        raise DataError(f"{', '.join(map(str, paths))}: {error}") from error
+    return points, frozenset(row.name for one in results for row in one.rows)
+
+
+def _read_anchors(
+    names: str | None, images: frozenset[str], default: Sequence[str]
+) -> list["Curve"]:
+    """Return the published curves that were asked for, or those that fit the images.
+
+    Args:
+        names: the value of the option.
+        images: names of the images.
+        default: of the curves for Kodak.
+
+    Raises:
+        DataError: there is no such curve.
+    """
+    from irec.evaluation.rate_distortion import chosen_anchors, is_kodak
+
+    if names is None:
+        return chosen_anchors(default) if is_kodak(images) else []
+    asked = [name.strip() for name in names.split(",")]
+    return chosen_anchors([name for name in asked if name not in ("", "none")])
 
 
 def _bd_rate_table(comparisons: Sequence["Comparison"]) -> "Table":

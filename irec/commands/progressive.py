@@ -15,7 +15,7 @@ from irec.commands.options import (
     PlotOption,
     check_device,
 )
-from irec.errors import BitstreamError, IrecError
+from irec.errors import BitstreamError
 from irec.files import read_file
 from irec.images import read_image
 from irec.terminal import say, show_table
@@ -55,10 +55,7 @@ def progressive(
             found = _measure(codec, data, pixels, points, original)
         except (BitstreamError, UsageError) as error:
             raise type(error)(f"{file}: {error}") from error
-        try:
-            plot_progressive(output, found, len(data), f"{original.name}, {len(data):,} bytes")
-        except OSError as error:
-            raise IrecError(f"cannot write {output}: {error.strerror}") from error
+        plot_progressive(output, found, len(data), f"{original.name}, {len(data):,} bytes")
     show_table(_table(found, len(data)))
     say(f"{len(found)} points -> {output} and {output.with_suffix('.csv').name}")
 
