@@ -31,16 +31,24 @@ class Colour(enum.IntEnum):
     GREY = 1
     GREY_ALPHA = 2
     RGBA = 3
+    # Red, green and blue are equal everywhere: a grey picture in the form of a colour one.
+    EQUAL_RGB = 4
+    EQUAL_RGBA = 5
 
     @property
     def n_colour_channels(self) -> int:
-        """Channels that the model codes: all but alpha."""
+        """Channels of the image, alpha aside."""
+        return 1 if self in (Colour.GREY, Colour.GREY_ALPHA) else 3
+
+    @property
+    def n_coded_channels(self) -> int:
+        """Channels that the model codes: one stands for three equal ones."""
         return 3 if self in (Colour.RGB, Colour.RGBA) else 1
 
     @property
     def has_alpha(self) -> bool:
         """Whether the file holds an alpha plane."""
-        return self in (Colour.GREY_ALPHA, Colour.RGBA)
+        return self in (Colour.GREY_ALPHA, Colour.RGBA, Colour.EQUAL_RGBA)
 
 
 @dataclass(frozen=True)
@@ -98,9 +106,9 @@ class Header:
         writer.write(self.profile.number, 3)
         writer.write(has_more, 1)
         if has_more:
-            writer.write(0, 5)
+            writer.write(0, 4)
             writer.write(self.seed != 0, 1)
-            writer.write(self.colour, 2)
+            writer.write(self.colour, 3)
         writer.write_bytes(self.fingerprint)
         writer.write_varint(self.height - 1)
         writer.write_varint(self.width - 1)
@@ -133,8 +141,8 @@ class Header:
             raise UnsupportedVersionError(f"this irec does not know the file's profile, {number}")
         reserved, has_seed, colour = 0, 0, 0
         if has_more:
-            reserved, has_seed, colour = (reader.read(width) for width in (5, 1, 2))
-        if reserved:
+            reserved, has_seed, colour = (reader.read(width) for width in (4, 1, 3))
+        if reserved or colour not in set(Colour):
             raise UnsupportedVersionError("the file holds something that a newer irec has put in")
         profile = PROFILES[number]
         try:

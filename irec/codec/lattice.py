@@ -169,7 +169,7 @@ class LatticeCodec(Codec):
         """Decompress a file; see :meth:`Codec.decode`. It is of no use without its end."""
         stream = self.unpack(data)
         header = stream.header
-        n_channels = header.colour.n_colour_channels
+        n_channels = header.colour.n_coded_channels
         coded = np.empty((n_channels, header.height, header.width), np.uint8)
         residual = ResidualDecoder(stream.residual)
         tiles = self._tiles(header.height, header.width)

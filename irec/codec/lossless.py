@@ -90,7 +90,7 @@ class LosslessCodec(Codec):
         """Decompress a file; see :meth:`Codec.decode`. It is of no use without its end."""
         stream = self.unpack(data)
         header = stream.header
-        coded = np.empty((header.colour.n_colour_channels, header.height, header.width), np.uint8)
+        coded = np.empty((header.colour.n_coded_channels, header.height, header.width), np.uint8)
         residual = ResidualDecoder(stream.residual)
         blank = Planes(header.colour, coded, None)
         codes = iter(stream.tiles)

@@ -282,7 +282,7 @@ def _cut(
 ) -> UInt8[np.ndarray, "c h w"]:
     """What the model made without its padding, and grey where the image is."""
     inside = tile.cut(colour)
-    if kind.n_colour_channels == 3:
+    if kind.n_coded_channels == 3:
         return inside
     return ((inside.sum(0, dtype=np.uint16, keepdims=True) + 1) // 3).astype(np.uint8)
 

@@ -11,6 +11,8 @@ from irec.errors import UnsupportedImageError
 MAX_PIXELS = 1 << 28
 
 _COLOUR_OF_CHANNELS = {1: Colour.GREY, 2: Colour.GREY_ALPHA, 3: Colour.RGB, 4: Colour.RGBA}
+# Colour pictures whose channels are equal: what they are coded as.
+_EQUAL = {Colour.RGB: Colour.EQUAL_RGB, Colour.RGBA: Colour.EQUAL_RGBA}
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Planes:
 
     Attributes:
         colour: what the channels are.
-        coded: uint8 [c, h, w] that the residual codes; c is 3, or 1 for grey.
+        coded: uint8 [c, h, w] that the model codes; c is 3, or 1 where all colours are equal.
         alpha: uint8 [h, w], or None.
     """
 
@@ -39,7 +41,7 @@ class Planes:
 
     @property
     def all_channels(self) -> UInt8[np.ndarray, "c h w"]:
-        """Colour and alpha, as the checksum covers them."""
+        """What is coded and alpha, as the checksum covers them."""
         if self.alpha is None:
             return self.coded
         return np.concatenate([self.coded, self.alpha[None]])
@@ -65,10 +67,14 @@ def split_planes(pixels: np.ndarray) -> Planes:
         )
     colour = _COLOUR_OF_CHANNELS[pixels.shape[2]]
     planes = pixels.transpose(2, 0, 1)
-    n_colour = colour.n_colour_channels
-    return Planes(colour, planes[:n_colour], planes[n_colour] if colour.has_alpha else None)
+    alpha = planes[colour.n_colour_channels] if colour.has_alpha else None
+    if colour in _EQUAL and (planes[0] == planes[1]).all() and (planes[1] == planes[2]).all():
+        colour = _EQUAL[colour]
+    return Planes(colour, planes[: colour.n_coded_channels], alpha)
 
 
 def join_planes(planes: Planes) -> UInt8[np.ndarray, "h w c"]:
     """Undo :func:`split_planes`."""
-    return np.ascontiguousarray(planes.all_channels.transpose(1, 2, 0))
+    colours = np.broadcast_to(planes.coded, (planes.colour.n_colour_channels, *planes.size))
+    alpha = [] if planes.alpha is None else [planes.alpha[None]]
+    return np.ascontiguousarray(np.concatenate([colours, *alpha]).transpose(1, 2, 0))

@@ -115,3 +115,14 @@ def test_cut_files_are_refused(codec, good):
 def test_lossless_models_take_no_quality(codec):
     with pytest.raises(InvalidParameterError, match="lossless"):
         codec.encode(picture(4, 4, 3), quality=50.0)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_grey_pictures_in_colour_form_cost_as_little_as_grey_ones(codec_without_latents, channels):
+    grey = picture(24, 20, 1)
+    image = np.concatenate([np.repeat(grey, 3, axis=2), picture(24, 20, 1, seed=1)], axis=2)
+    image = image[:, :, :channels]
+    data = codec_without_latents.encode(image).data
+    assert np.array_equal(codec_without_latents.decode(data), image)
+    without_alpha = codec_without_latents.encode(image[:, :, :3]).data
+    assert len(without_alpha) == len(codec_without_latents.encode(grey).data)
