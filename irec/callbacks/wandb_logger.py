@@ -25,13 +25,13 @@ class AutoOfflineWandbLogger(WandbLogger):
         """Set up the logger.
 
         Args:
-            project: wandb project.
-            name: of the run; wandb invents one where it is None.
-            save_dir: folder for logs and checkpoints.
-            id: of the run, to continue one.
-            group: of runs that belong together.
-            tags: of the run.
-            job_type: what the run does; predict says "compress".
+            project: Wandb project.
+            name: Of the run; wandb invents one where it is None.
+            save_dir: Folder for logs and checkpoints.
+            id: Of the run, to continue one.
+            group: Of runs that belong together.
+            tags: Of the run.
+            job_type: What the run does; predict says "compress".
             mode: "auto" is online with a key, offline without.
         """
         if mode == "auto":
@@ -54,7 +54,7 @@ class AutoOfflineWandbLogger(WandbLogger):
 
 
 def _available_mode(save_dir: str) -> Literal["online", "offline", "disabled"]:
-    """What the environment asks for or allows."""
+    """Return what the environment asks for or allows."""
     asked = os.environ.get("WANDB_MODE", "")
     if asked == "disabled":
         return "disabled"

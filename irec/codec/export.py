@@ -20,14 +20,14 @@ def export_checkpoint(
     """Write a shipped checkpoint.
 
     Args:
-        run_checkpoint: a ``.ckpt`` file of ``irec fit``; averaged weights are taken where the run
+        run_checkpoint: A ``.ckpt`` file of ``irec fit``; averaged weights are taken where the run
             kept them.
-        destination: folder to write config.json and weights.safetensors to.
-        images: typical images, on which the usual number of steps is measured.
+        destination: Folder to write config.json and weights.safetensors to.
+        images: Typical images, on which the usual number of steps is measured.
 
     Raises:
-        CheckpointError: the run's file is absent, damaged, or of another model.
-        DataError: no image is large enough.
+        CheckpointError: The run's file is absent, damaged, or of another model.
+        DataError: No image is large enough.
     """
     config, state = _read_run(run_checkpoint)
     model = build(config)

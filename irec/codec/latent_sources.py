@@ -18,7 +18,7 @@ class EncodingSource:
     """Codes a sample of each posterior, and hands on what the decoder will decode.
 
     Attributes:
-        codes: the codes of the batch for each latent tensor, in the order of the pass.
+        codes: The codes of the batch for each latent tensor, in the order of the pass.
     """
 
     def __init__(self, seed: int, coder: CoderSettings, search: SearchSettings) -> None:
@@ -52,10 +52,10 @@ class DecodingSource:
         """Set up the source.
 
         Args:
-            codes: as :attr:`EncodingSource.codes`.
-            seed: the encoder's.
-            coder: the encoder's.
-            allow_prefix: whether codes may lack their end.
+            codes: As :attr:`EncodingSource.codes`.
+            seed: The encoder's.
+            coder: The encoder's.
+            allow_prefix: Whether codes may lack their end.
         """
         self.seed = seed
         self.coder = coder

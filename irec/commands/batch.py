@@ -23,10 +23,10 @@ class Done:
     """What one job took and gave.
 
     Attributes:
-        bytes_in: size of the source file.
-        bytes_out: size of the file made.
-        n_pixels: height x width of the image.
-        n_channels: of the image, alpha included.
+        bytes_in: Size of the source file.
+        bytes_out: Size of the file made.
+        n_pixels: Height x width of the image.
+        n_channels: Of the image, alpha included.
     """
 
     bytes_in: int
@@ -70,15 +70,15 @@ def run_jobs(
     """Do all jobs; one that fails is reported on stderr and the others are done.
 
     Args:
-        jobs: what to do.
-        problems: lines about inputs that gave no job; they count as failures.
-        start: loads what the work needs, called if there is any job; returns what does one job,
+        jobs: What to do.
+        problems: Lines about inputs that gave no job; they count as failures.
+        start: Loads what the work needs, called if there is any job; returns what does one job,
             and raises IrecError or OSError where it cannot.
-        describe: says what one or several jobs took and gave.
-        quiet: whether only failures are shown.
+        describe: Says what one or several jobs took and gave.
+        quiet: Whether only failures are shown.
 
     Raises:
-        typer.Exit: code 1 if anything failed, 130 after Ctrl-C.
+        typer.Exit: Code 1 if anything failed, 130 after Ctrl-C.
     """
     tally = Tally(n_jobs=len(jobs) + len(problems))
     for problem in problems:
@@ -121,7 +121,7 @@ def _fail(tally: Tally, message: str) -> None:
 
 @contextlib.contextmanager
 def _progress(n_jobs: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A bar on stderr where somebody looks at it; yields what moves it on by one job."""
+    """Draw a bar on stderr where somebody looks at it; yield what moves it on by one job."""
     with count_bar(quiet=quiet, transient=True) as progress:
         task = progress.add_task("files", total=n_jobs)
         yield lambda: progress.advance(task)
@@ -147,11 +147,11 @@ def prepare_target(path: Path, *, force: bool) -> None:
     """Make sure, before the work, that its result can be written.
 
     Args:
-        path: of the file to be made; its folder is created.
-        force: whether an existing file may be replaced.
+        path: Of the file to be made; its folder is created.
+        force: Whether an existing file may be replaced.
 
     Raises:
-        OutputFileError: the file exists, or the folder cannot be created or written to.
+        OutputFileError: The file exists, or the folder cannot be created or written to.
     """
     if path.exists() and not force:
         raise OutputFileError(f"{path} exists already; --force overwrites it")

@@ -103,7 +103,7 @@ def _read_points(paths: Sequence[Path]) -> tuple[list["OperatingPoint"], frozens
     """Return the operating points of all files, and the names of their images.
 
     Raises:
-        DataError: a file is unreadable, or the points are of different images.
+        DataError: A file is unreadable, or the points are of different images.
     """
     from irec.errors import DataError
     from irec.evaluation.rate_distortion import merged_points
@@ -123,12 +123,12 @@ def _read_anchors(
     """Return the published curves that were asked for, or those that fit the images.
 
     Args:
-        names: the value of the option.
-        images: names of the images.
-        default: of the curves for Kodak.
+        names: The value of the option.
+        images: Names of the images.
+        default: Of the curves for Kodak.
 
     Raises:
-        DataError: there is no such curve.
+        DataError: There is no such curve.
     """
     from irec.evaluation.rate_distortion import chosen_anchors, is_kodak
 

@@ -109,7 +109,7 @@ def _tensor_facts(description: "FileDescription") -> list[dict[str, Any]]:
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
-    """The facts for a reader."""
+    """Return the facts for a reader."""
     n_pixels = facts["height"] * facts["width"]
     if facts["mode"] == "lossy":
         rate = f"{8 * facts['bytes'] / n_pixels:.4f} bits per pixel"
@@ -140,7 +140,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _rho_range(rows: list[dict[str, Any]]) -> str:
-    """The schedules of one tensor's tiles; none where nothing was sent."""
+    """Return the schedules of one tensor's tiles; none where nothing was sent."""
     rhos = [row["rho"] for row in rows if row["steps"]]
     if not rhos:
         return "-"

@@ -26,9 +26,9 @@ class Naming:
     """How a command calls its files.
 
     Attributes:
-        source_suffixes: what is taken out of folders.
-        target_suffix: of the files made, unless the user names one.
-        target_suffixes: which of a name given by the user are possible.
+        source_suffixes: What is taken out of folders.
+        target_suffix: Of the files made, unless the user names one.
+        target_suffixes: Which of a name given by the user are possible.
     """
 
     source_suffixes: Collection[str]
@@ -42,9 +42,9 @@ def plan_jobs(
     """Pair every input file with the file to be made from it.
 
     Args:
-        inputs: files, and folders to be searched; what lies in a folder keeps its place in it.
-        output: a folder, or with a single input file a file; None means beside the input.
-        naming: of the command.
+        inputs: Files, and folders to be searched; what lies in a folder keeps its place in it.
+        output: A folder, or with a single input file a file; None means beside the input.
+        naming: Of the command.
 
     Returns:
         The jobs, and a line for each input that gives none.

@@ -22,8 +22,8 @@ class ArrayDataset(Dataset[UInt8[Tensor, "3 h w"]]):
         """Hold `images`, in memory or mapped from a file; they are not copied.
 
         Args:
-            images: all of one size.
-            is_random: whether images are flipped at random.
+            images: All of one size.
+            is_random: Whether images are flipped at random.
         """
         self.images = images
         self.is_random = is_random
@@ -36,7 +36,7 @@ class ArrayDataset(Dataset[UInt8[Tensor, "3 h w"]]):
         self._is_flipped = torch.rand(n_flips, generator=generator) < 0.5
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> UInt8[Tensor, "3 h w"]:
@@ -44,7 +44,7 @@ class ArrayDataset(Dataset[UInt8[Tensor, "3 h w"]]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> UInt8[Tensor, "n 3 h w"]:
-        """A batch of images; DataLoader calls this with all indices of a batch."""
+        """Return a batch of images; DataLoader calls this with all indices of a batch."""
         batch = torch.from_numpy(self.images[indices]).permute(0, 3, 1, 2).contiguous()
         if not self.is_random:
             return batch
@@ -59,13 +59,13 @@ def write_images(
     """Write a .npy file of images, completely or not at all.
 
     Args:
-        path: gets its name when all images are in it.
+        path: Gets its name when all images are in it.
         shape: [n, h, w, 3] of all images together.
-        batches: the images, in order.
+        batches: The images, in order.
 
     Raises:
-        DataError: there are more or fewer images, or no space for them.
-        OutputFileError: the system refuses to write.
+        DataError: There are more or fewer images, or no space for them.
+        OutputFileError: The system refuses to write.
     """
     n_images = 0
     with unfinished(path, is_only_writer=True) as part:

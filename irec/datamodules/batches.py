@@ -16,7 +16,7 @@ class NamedImage(NamedTuple):
     """An image to be compressed.
 
     Attributes:
-        name: unique in its data set; the compressed file is called after it.
+        name: Unique in its data set; the compressed file is called after it.
         pixels: uint8 [h, w, c], c of 1 to 4.
     """
 
@@ -28,8 +28,8 @@ class FailedImage(NamedTuple):
     """An image that cannot be read or compressed.
 
     Attributes:
-        name: in its data set.
-        reason: one line that names the file.
+        name: In its data set.
+        reason: One line that names the file.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ImageListDataset(Dataset[NamedImage]):
         """Hold `items`: pairs of a name and a file or an array.
 
         Raises:
-            DataError: two names differ in nothing but their suffixes, so that their compressed
+            DataError: Two names differ in nothing but their suffixes, so that their compressed
                 files would be called the same.
         """
         self.items = list(items)
@@ -65,7 +65,7 @@ class ImageListDataset(Dataset[NamedImage]):
             seen[stem] = name
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.items)
 
     def __getitem__(self, index: int) -> NamedImage:
@@ -85,16 +85,16 @@ class BatchDataset(Dataset[ImageBatch]):
         """Group images.
 
         Args:
-            images: in the order in which they are grouped.
-            batch_size: images per batch; the last may have fewer.
-            at_least: number of batches to be reached with empty ones: every process needs one.
+            images: In the order in which they are grouped.
+            batch_size: Images per batch; the last may have fewer.
+            at_least: Number of batches to be reached with empty ones: every process needs one.
         """
         self.images = images
         self.batch_size = batch_size
         self.n_batches = max(at_least, -(-len(images) // batch_size))
 
     def __len__(self) -> int:
-        """Number of batches."""
+        """Return the number of batches."""
         return self.n_batches
 
     def __getitem__(self, index: int) -> ImageBatch:

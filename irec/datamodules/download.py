@@ -37,9 +37,9 @@ class RemoteFile:
     """A file that a publisher offers.
 
     Attributes:
-        url: where; the last part is the file's name.
+        url: Where; the last part is the file's name.
         checksum: "md5:..." or "sha256:..." in hexadecimal; empty where there is none.
-        note: what to know about it if it has to be fetched by hand; a clause without full stop.
+        note: What to know about it if it has to be fetched by hand; a clause without full stop.
     """
 
     url: str
@@ -56,15 +56,15 @@ def obtain(file: RemoteFile, folder: Path, download: bool) -> Path:
     """Find a file in `folder`, or download it; either way its checksum is verified.
 
     Args:
-        file: what to find.
-        folder: where it lies or is put; created for a download.
-        download: whether it is downloaded if it is absent.
+        file: What to find.
+        folder: Where it lies or is put; created for a download.
+        download: Whether it is downloaded if it is absent.
 
     Returns:
         The file's path.
 
     Raises:
-        DataError: it is absent, cannot be had, or has another checksum; the message says what to
+        DataError: It is absent, cannot be had, or has another checksum; the message says what to
             put where.
     """
     path = folder / file.name
@@ -92,7 +92,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Let one process at a time fill `folder`, which is created.
 
     Raises:
-        DataError: the folder cannot be created or written to.
+        DataError: The folder cannot be created or written to.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -107,7 +107,7 @@ def require_space(folder: Path, n_bytes: int) -> None:
     """Refuse early what the disk cannot hold.
 
     Raises:
-        DataError: fewer than `n_bytes` are free.
+        DataError: Fewer than `n_bytes` are free.
     """
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
@@ -155,7 +155,7 @@ def _download(file: RemoteFile, path: Path) -> None:
 
 
 def _mismatch(path: Path, checksum: str) -> str | None:
-    """What is wrong with a file; without a checksum nothing is known to be."""
+    """Return what is wrong with a file; without a checksum nothing is known to be."""
     if not checksum:
         return None
     kind, _, expected = checksum.partition(":")
@@ -170,9 +170,9 @@ def _receive(url: str, part: Path, show: Callable[[int, int | None], None]) -> N
     """Append to `part` what of the file is missing.
 
     Raises:
-        _InterruptedError: the connection ended early.
-        DataError: the server has no such file.
-        OSError: it cannot be written.
+        _InterruptedError: The connection ended early.
+        DataError: The server has no such file.
+        OSError: It cannot be written.
     """
     n_bytes = part.stat().st_size if part.exists() else 0
     try:

@@ -23,7 +23,7 @@ def read_member(member: Member) -> UInt8[np.ndarray, "h w c"]:
 
     Raises:
         DataError: damaged.
-        UnsupportedImageError: more than 8 bits per channel.
+        UnsupportedImageError: More than 8 bits per channel.
     """
     name = f"{member.archive}: {member.name}"
     try:
@@ -46,7 +46,7 @@ def read_array(path: Path) -> UInt8[np.ndarray, "n h w 3"]:
     """Map a .npy file of images into memory, read-only: what is not used takes no room.
 
     Raises:
-        DataError: absent, not a .npy file, or not uint8 of shape [n, h, w, 3].
+        DataError: Absent, not a .npy file, or not uint8 of shape [n, h, w, 3].
     """
     try:
         array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))

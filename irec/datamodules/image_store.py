@@ -26,13 +26,13 @@ def write_store(
     """Write a store, completely or not at all.
 
     Args:
-        folder: gets its name when all images are in it.
-        n_images: how many there have to be.
-        images: names and pixels.
+        folder: Gets its name when all images are in it.
+        n_images: How many there have to be.
+        images: Names and pixels.
 
     Raises:
-        DataError: there are more or fewer images.
-        OutputFileError: the disk is full.
+        DataError: There are more or fewer images.
+        OutputFileError: The disk is full.
     """
     index = []
     with unfinished(folder, is_only_writer=True) as part:
@@ -52,7 +52,7 @@ def map_store(folder: Path) -> list[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]:
     """Names and pixels of a store's images, mapped into memory, read-only.
 
     Raises:
-        DataError: absent or damaged.
+        DataError: Absent or damaged.
     """
     try:
         index = json.loads((folder / _INDEX).read_text())

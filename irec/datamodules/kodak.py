@@ -36,10 +36,10 @@ class KodakDataModule(ImageDataModule):
         """Say where the images are.
 
         Args:
-            root: folder that holds, or receives, kodim01.png to kodim24.png.
-            download: whether absent images are downloaded (15 MB).
-            predict_batch_size: images per batch of compression.
-            max_predict_images: compress at most the first so many images.
+            root: Folder that holds, or receives, kodim01.png to kodim24.png.
+            download: Whether absent images are downloaded (15 MB).
+            predict_batch_size: Images per batch of compression.
+            max_predict_images: Compress at most the first so many images.
         """
         super().__init__(batch_size=1, predict_batch_size=predict_batch_size)
         self.root = Path(root)
@@ -50,7 +50,7 @@ class KodakDataModule(ImageDataModule):
         """Download absent images, once per machine.
 
         Raises:
-            DataError: an image is absent and cannot be had.
+            DataError: An image is absent and cannot be had.
         """
         if not all((self.root / image.name).exists() for image in IMAGES):
             with locked(self.root):

@@ -23,9 +23,9 @@ class BdRate:
     """A mean difference in rate.
 
     Attributes:
-        percent: additional bits of the curve over those of the anchor; negative is better.
-        from_db: the lowest quality that both curves reach.
-        to_db: the highest.
+        percent: Additional bits of the curve over those of the anchor; negative is better.
+        from_db: The lowest quality that both curves reach.
+        to_db: The highest.
     """
 
     percent: float
@@ -46,10 +46,10 @@ def bd_rate(curve: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, 
     Args:
         curve: (bpp, quality in dB), in any order. Points without rate or of infinite quality have
             no place on logarithmic scales and are left out; of equal qualities the cheapest counts.
-        anchor: what the curve is compared with.
+        anchor: What the curve is compared with.
 
     Raises:
-        CurvesNotComparableError: a curve has fewer than 4 such points, or the curves do not
+        CurvesNotComparableError: A curve has fewer than 4 such points, or the curves do not
             overlap.
     """
     # Half a second to import.
@@ -88,11 +88,11 @@ class Comparison:
     """BD-rates against one other curve; None where there is none.
 
     Attributes:
-        against: name of the other curve; :data:`OWN_IDEAL` for the results' own.
-        file_psnr: of the files, over PSNR.
-        file_ms_ssim: of the files, over MS-SSIM in dB.
-        ideal_psnr: of exact posterior samples.
-        ideal_ms_ssim: of the same.
+        against: Name of the other curve; :data:`OWN_IDEAL` for the results' own.
+        file_psnr: Of the files, over PSNR.
+        file_ms_ssim: Of the files, over MS-SSIM in dB.
+        ideal_psnr: Of exact posterior samples.
+        ideal_ms_ssim: Of the same.
     """
 
     against: str

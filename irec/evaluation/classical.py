@@ -12,7 +12,7 @@ WEBP_MAX_SIDE = 16383
 
 
 def png_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
-    """A PNG file.
+    """Return a PNG file.
 
     Args:
         pixels: uint8 [h, w, c], c of 1 to 4.
@@ -21,7 +21,7 @@ def png_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
 
 
 def webp_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes | None:
-    """A lossless WebP file.
+    """Return a lossless WebP file.
 
     Args:
         pixels: uint8 [h, w, c], c of 1 to 4. WebP knows no greyscale: grey values are repeated,

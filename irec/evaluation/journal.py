@@ -27,9 +27,9 @@ class Journal:
         """Read what earlier runs left.
 
         Args:
-            folder: where the compressed files are.
-            settings: everything that files and figures depend on, as JSON has it.
-            rank: of this process; it writes a file of its own.
+            folder: Where the compressed files are.
+            settings: Everything that files and figures depend on, as JSON has it.
+            rank: Of this process; it writes a file of its own.
         """
         self.folder = folder
         self.settings = settings
@@ -43,13 +43,13 @@ class Journal:
         data: bytes,
         quality: float | None = None,
     ) -> Row | None:
-        """What was measured on an image, or None where it must be compressed.
+        """Return what was measured on an image, or None where it must be compressed.
 
         Args:
-            name: of the image.
-            pixels: of the image as it is now.
-            data: its file as it is now.
-            quality: that it is to have; None for models of one rate and for lossless ones.
+            name: Of the image.
+            pixels: Of the image as it is now.
+            data: Its file as it is now.
+            quality: That it is to have; None for models of one rate and for lossless ones.
         """
         row, line = self._done.get((name, quality), (None, {}))
         if row is None or line["image"] != _hash_image(pixels) or line["file"] != _hash(data):

@@ -12,20 +12,20 @@ class ImageResult:
     """What compressing one image gave.
 
     Attributes:
-        name: of the image; unique among the results.
+        name: Of the image; unique among the results.
         height: pixels.
         width: pixels.
         channels: 1 to 4, alpha included.
-        file_bits: size of the ``.irec`` file; index + side + residual bits.
-        ideal_bits: negative ELBO, estimated with exact posterior samples.
-        kl_bits: the part of `ideal_bits` that is KL(posterior || prior).
-        index_bits: what the latent tensors took in the file.
-        side_bits: header, checksum, steps and rho, padding, alpha.
-        residual_bits: what the pixels took given the latent tensors.
-        encode_s: seconds; of a batch, the image's share by its number of values.
+        file_bits: Size of the ``.irec`` file; index + side + residual bits.
+        ideal_bits: Negative ELBO, estimated with exact posterior samples.
+        kl_bits: The part of `ideal_bits` that is KL(posterior || prior).
+        index_bits: What the latent tensors took in the file.
+        side_bits: Header, checksum, steps and rho, padding, alpha.
+        residual_bits: What the pixels took given the latent tensors.
+        encode_s: Seconds; of a batch, the image's share by its number of values.
         decode_s: seconds.
-        png_bits: size of the image as a PNG file.
-        webp_bits: size as a lossless WebP file; None where WebP cannot hold the image.
+        png_bits: Size of the image as a PNG file.
+        webp_bits: Size as a lossless WebP file; None where WebP cannot hold the image.
     """
 
     name: str

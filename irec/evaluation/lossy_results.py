@@ -14,21 +14,21 @@ class LossyResult:
     """What compressing one image at one quality gave.
 
     Attributes:
-        name: of the image.
+        name: Of the image.
         quality: 0 to 100 in halves; None for models of one rate.
-        lagrangian: the trade-off lambda between squared error and rate.
+        lagrangian: The trade-off lambda between squared error and rate.
         height: pixels.
         width: pixels.
         channels: 1 or 3.
-        file_bits: size on disk; index + side bits.
+        file_bits: Size on disk; index + side bits.
         ideal_bits: KL(posterior || prior) of the exact posterior.
-        index_bits: what the latent tensors took in the file.
-        side_bits: header, checksum, steps and rho, padding.
-        psnr_db: of the image that the file decodes to; infinite for equal images.
-        ms_ssim: of the same, 0 to 1; None for images too small for it.
-        ideal_psnr_db: of the image decoded from a sample of the exact posterior.
-        ideal_ms_ssim: of the same.
-        encode_s: seconds; of a batch, the image's share by its number of values.
+        index_bits: What the latent tensors took in the file.
+        side_bits: Header, checksum, steps and rho, padding.
+        psnr_db: Of the image that the file decodes to; infinite for equal images.
+        ms_ssim: Of the same, 0 to 1; None for images too small for it.
+        ideal_psnr_db: Of the image decoded from a sample of the exact posterior.
+        ideal_ms_ssim: Of the same.
+        encode_s: Seconds; of a batch, the image's share by its number of values.
         decode_s: seconds.
     """
 
@@ -75,18 +75,18 @@ class OperatingPoint:
     """Means over images of per-image values, all of one quality and lambda.
 
     Attributes:
-        quality: as in the rows.
-        lagrangian: as in the rows.
-        n_images: how many rows.
-        file_bpp: bits per pixel.
-        ideal_bpp: bits per pixel.
+        quality: As in the rows.
+        lagrangian: As in the rows.
+        n_images: How many rows.
+        file_bpp: Bits per pixel.
+        ideal_bpp: Bits per pixel.
         overhead: `file_bpp` over `ideal_bpp` minus 1; None where the ideal is nothing.
-        psnr_db: of the decoded files; infinite if any image is exact.
-        ms_ssim: of the same, 0 to 1; None if any image has none.
+        psnr_db: Of the decoded files; infinite if any image is exact.
+        ms_ssim: Of the same, 0 to 1; None if any image has none.
         ms_ssim_db: -10 log10(1 - `ms_ssim`), of the mean as published curves have it.
-        ideal_psnr_db: of images decoded from samples of the exact posterior.
-        ideal_ms_ssim: of the same.
-        ideal_ms_ssim_db: of the same.
+        ideal_psnr_db: Of images decoded from samples of the exact posterior.
+        ideal_ms_ssim: Of the same.
+        ideal_ms_ssim_db: Of the same.
         encode_s: seconds.
         decode_s: seconds.
     """

@@ -55,7 +55,7 @@ BLUE, VERMILION, GREEN, GREY = "#0072b2", "#d55e00", "#00875f", "#6e6e6e"
 
 @contextlib.contextmanager
 def figure(path: Path, size_inches: tuple[float, float], title: str) -> Iterator["Figure"]:
-    """An empty figure; written to `path` when its panels are drawn."""
+    """Lend an empty figure; it is written to `path` when its panels are drawn."""
     if path.suffix.lower() not in FORMATS:
         raise DataError(f"{path}: a plot's name ends in {', '.join(FORMATS)}")
     # A second to import. Without pyplot: no window, nothing global.
@@ -98,7 +98,7 @@ def last_visible(
 def continued(
     points: Sequence[tuple[float, float]], end: tuple[float, float], x_limit: float
 ) -> float:
-    """The height at which a curve that ends at `end` would leave the plot at its right.
+    """Return the height at which a curve that ends at `end` would leave the plot at its right.
 
     Labels in the order of these heights have lines to them that do not cross.
     """
@@ -114,9 +114,9 @@ def spread(wanted: Sequence[float], gap: float, limits: tuple[float, float]) -> 
     """Move positions apart, as little as possible in the sense of least squares.
 
     Args:
-        wanted: positions in any order.
-        gap: the least distance between two; made smaller where they would not fit.
-        limits: the lowest and the highest position possible.
+        wanted: Positions in any order.
+        gap: The least distance between two; made smaller where they would not fit.
+        limits: The lowest and the highest position possible.
 
     Returns:
         The positions, in the order of `wanted`, which also is kept from low to high.

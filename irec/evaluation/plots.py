@@ -66,10 +66,10 @@ def write_rate_distortion(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def plot_title(images: Collection[str]) -> str:
-    """What the points of a plot are means of.
+    """Return what the points of a plot are means of.
 
     Args:
-        images: their names.
+        images: Their names.
     """
     return f"{'Kodak, mean' if is_kodak(images) else 'Mean'} of {len(images)} images"
 
@@ -80,11 +80,11 @@ def plot_rate_distortion(
     """Plot PSNR and MS-SSIM, both in dB, over bits per pixel.
 
     Args:
-        path: ends in .png, .svg or .pdf; the figures go into a .csv file of the same name.
-        file: what the files take.
-        ideal: what exact posterior samples would take.
-        anchors: other codecs' curves.
-        title: above the plot.
+        path: Ends in .png, .svg or .pdf; the figures go into a .csv file of the same name.
+        file: What the files take.
+        ideal: What exact posterior samples would take.
+        anchors: Other codecs' curves.
+        title: Above the plot.
 
     Raises:
         DataError: `path` ends in something else.
@@ -115,10 +115,10 @@ def plot_progressive(
     """Plot the PSNR of what decodes from the beginning of one file.
 
     Args:
-        path: as for :func:`plot_rate_distortion`.
+        path: As for :func:`plot_rate_distortion`.
         points: (bytes received, PSNR in dB of the image decoded from them).
-        full_bytes: size of the file.
-        title: above the plot.
+        full_bytes: Size of the file.
+        title: Above the plot.
 
     Raises:
         DataError: `path` ends in something else.
@@ -180,7 +180,7 @@ def _draw_panel(axes: "Axes", drawn: Sequence[_Drawn], measure: Measure) -> None
 def _limits(
     shown: Sequence[tuple[_Drawn, list[tuple[float, float]]]],
 ) -> tuple[float, tuple[float, float]]:
-    """The range of the own curves, and above it room for better codecs."""
+    """Return the range of the own curves, and above it room for better codecs."""
     own = [point for one, points in shown if one.is_own for point in points]
     x_limit = 1.08 * max(bpp for bpp, _ in own)
     ends = [last_visible(points, x_limit, (-math.inf, math.inf)) for _, points in shown]

@@ -22,8 +22,8 @@ class Curve:
     """Operating points of one codec, by rising rate.
 
     Attributes:
-        label: what it is called.
-        bpp: bits per pixel.
+        label: What it is called.
+        bpp: Bits per pixel.
         psnr_db: dB.
         ms_ssim: 0 to 1; None where it is not known.
     """
@@ -49,12 +49,12 @@ class Curve:
 
 
 def file_curve(points: Sequence[OperatingPoint], label: str = "irec, files") -> Curve:
-    """What the files take and what they decode to."""
+    """Return what the files take and what they decode to."""
     return Curve.of(label, [(p.file_bpp, p.psnr_db, p.ms_ssim) for p in points])
 
 
 def ideal_curve(points: Sequence[OperatingPoint], label: str = "irec, ideal") -> Curve:
-    """What samples of the exact posterior would take, at KL bits, and what they decode to."""
+    """Return what exact posterior samples would take, at KL bits, and what they decode to."""
     return Curve.of(label, [(p.ideal_bpp, p.ideal_psnr_db, p.ideal_ms_ssim) for p in points])
 
 
@@ -62,7 +62,7 @@ def merged_points(results: Sequence[Results]) -> list[OperatingPoint]:
     """Operating points of several runs together, such as of several models of one rate each.
 
     Raises:
-        DataError: a run holds no lossy results, or the points are not all of the same images.
+        DataError: A run holds no lossy results, or the points are not all of the same images.
     """
     rows = [lossy_rows(one) for one in results]
     names = {row.name for part in rows for row in part}
@@ -81,10 +81,10 @@ def merged_points(results: Sequence[Results]) -> list[OperatingPoint]:
 
 
 def lossy_rows(results: Results) -> list[LossyResult]:
-    """The rows of a run.
+    """Return the rows of a run.
 
     Raises:
-        DataError: there are none, or they are lossless.
+        DataError: There are none, or they are lossless.
     """
     rows = [row for row in results.rows if isinstance(row, LossyResult)]
     if not rows:
@@ -101,7 +101,7 @@ def chosen_anchors(names: Sequence[str]) -> list[Curve]:
     """Curves out of :func:`kodak_anchors`.
 
     Raises:
-        DataError: a name is unknown.
+        DataError: A name is unknown.
     """
     anchors = kodak_anchors()
     for name in names:
@@ -113,7 +113,7 @@ def chosen_anchors(names: Sequence[str]) -> list[Curve]:
 
 @cache
 def kodak_anchors() -> dict[str, Curve]:
-    """Published curves of other codecs by their names: means over the 24 Kodak images.
+    """Read published curves of other codecs by their names: means over the 24 Kodak images.
 
     anchors/README.md says what they are.
     """

@@ -44,9 +44,9 @@ class Results:
     """A results.json file.
 
     Attributes:
-        settings: how the images were compressed.
-        rows: all of one kind.
-        failed: names of the images that could not be compressed, with the reason.
+        settings: How the images were compressed.
+        rows: All of one kind.
+        failed: Names of the images that could not be compressed, with the reason.
     """
 
     settings: dict[str, Any]
@@ -55,7 +55,7 @@ class Results:
 
 
 def totals(rows: Sequence[Row]) -> dict[str, Any]:
-    """Sums and rates over rows of one kind, by :func:`lossless_totals` or :func:`lossy_totals`."""
+    """Sum rows of one kind, by :func:`lossless_totals` or :func:`lossy_totals`."""
     return _dispatch(rows, lossless_totals, lossy_totals)
 
 
@@ -76,10 +76,10 @@ def write_results(
     `operating_points`. JSON has no infinity: the PSNR of an exact image is the string "inf".
 
     Args:
-        folder: must exist.
-        rows: of the images that were compressed; at least one, all of one kind.
-        settings: how they were.
-        failed: names of the images that could not be, with the reason; no total includes them.
+        folder: Must exist.
+        rows: Of the images that were compressed; at least one, all of one kind.
+        settings: How they were.
+        failed: Names of the images that could not be, with the reason; no total includes them.
     """
     dicts = [row_as_dict(row) for row in rows]
     table = io.StringIO(newline="")
@@ -102,7 +102,7 @@ def read_results(path: Path) -> Results:
     """Read what :func:`write_results` wrote into results.json.
 
     Raises:
-        DataError: the file is absent, unreadable, or not of that form.
+        DataError: The file is absent, unreadable, or not of that form.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -118,15 +118,15 @@ def read_results(path: Path) -> Results:
 
 
 def row_as_dict(row: Row) -> dict[str, Any]:
-    """A row as JSON has it."""
+    """Return a row as JSON has it."""
     return without_infinity(asdict(row))
 
 
 def row_from_dict(entry: Mapping[str, Any]) -> Row:
-    """The row that :func:`row_as_dict` made a dictionary of; its keys tell the kind.
+    """Return the row that :func:`row_as_dict` made a dictionary of; its keys tell the kind.
 
     Raises:
-        DataError: the keys are those of neither kind.
+        DataError: The keys are those of neither kind.
     """
     for row_type in _ROW_TYPES:
         if entry.keys() == {field.name for field in fields(row_type)}:

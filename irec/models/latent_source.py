@@ -23,7 +23,7 @@ class LatentSource(Protocol):
             prior: p(z | what was generated so far), batch shape [n, c, h, w].
             posterior: q(z | image, what was generated so far) of the same shape, or None where
                 no image is at hand.
-            tensor: its number, counted from 0 in the order of the generative pass.
+            tensor: Its number, counted from 0 in the order of the generative pass.
 
         Returns:
             z, [n, c, h, w].
@@ -38,8 +38,8 @@ class PriorSampler:
         """Set up the sampler.
 
         Args:
-            temperature: factor on the prior's standard deviation; 0 gives the prior means.
-            generator: source of randomness; torch's global one where it is None.
+            temperature: Factor on the prior's standard deviation; 0 gives the prior means.
+            generator: Source of randomness; torch's global one where it is None.
         """
         self.temperature = temperature
         self.generator = generator
@@ -59,7 +59,7 @@ class PosteriorSampler:
     """Draws every latent tensor from its posterior, and keeps the KL divergences.
 
     Attributes:
-        kl_nats: one tensor [n, c, h, w] of KL(posterior || prior) for each call.
+        kl_nats: One tensor [n, c, h, w] of KL(posterior || prior) for each call.
     """
 
     def __init__(self, generator: torch.Generator | None = None) -> None:

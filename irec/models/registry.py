@@ -22,10 +22,10 @@ class ModelKind:
     """What belongs to a kind of model.
 
     Attributes:
-        config: dataclass of its settings; no two kinds have the same fields.
-        network: built from the config alone.
-        codec: name of the subclass of :class:`irec.codec.Codec` that compresses with it.
-        result: name of the row of the table of results that an image compressed with it gets.
+        config: Dataclass of its settings; no two kinds have the same fields.
+        network: Built from the config alone.
+        codec: Name of the subclass of :class:`irec.codec.Codec` that compresses with it.
+        result: Name of the row of the table of results that an image compressed with it gets.
     """
 
     config: type[ModelConfig]
@@ -34,11 +34,11 @@ class ModelKind:
     result: str
 
     def resolve_codec(self) -> Any:
-        """The codec's class."""
+        """Return the codec's class."""
         return pkgutil.resolve_name(self.codec)
 
     def resolve_result(self) -> Any:
-        """The row's class."""
+        """Return the row's class."""
         return pkgutil.resolve_name(self.result)
 
 
@@ -57,17 +57,17 @@ KINDS: Mapping[str, ModelKind] = {
 
 
 def kind_of(config: Any) -> ModelKind:
-    """The kind that a configuration is of."""
+    """Return the kind that a configuration is of."""
     return KINDS[name_of(config)]
 
 
 def name_of(config: Any) -> str:
-    """The name of a configuration's kind."""
+    """Return the name of a configuration's kind."""
     return next(name for name, kind in KINDS.items() if type(config) is kind.config)
 
 
 def recognise(values: Mapping[str, Any]) -> ModelConfig | None:
-    """The configuration whose fields are all among `values`, or None."""
+    """Return the configuration whose fields are all among `values`, or None."""
     for kind in KINDS.values():
         names = [field.name for field in fields(kind.config)]
         if all(name in values for name in names):
@@ -76,5 +76,5 @@ def recognise(values: Mapping[str, Any]) -> ModelConfig | None:
 
 
 def build(config: ModelConfig) -> Model:
-    """A fresh model."""
+    """Return a fresh model."""
     return kind_of(config).network(config)  # type: ignore[arg-type]

@@ -27,9 +27,9 @@ class RVAEConfig:
     """Size and kind of an RVAE; the defaults are the paper's (arXiv 2010.01185, appendix).
 
     Attributes:
-        n_blocks: bidirectional residual blocks, each with one latent tensor.
-        hidden_channels: deterministic channels.
-        latent_channels: stochastic channels of each block.
+        n_blocks: Bidirectional residual blocks, each with one latent tensor.
+        hidden_channels: Deterministic channels.
+        latent_channels: Stochastic channels of each block.
         likelihood: "logistic" is the paper's, "conditional_logistic" ours.
     """
 
@@ -48,7 +48,7 @@ class Evidence:
 
 
 def _normal(mean: Tensor, raw_scale: Tensor) -> Normal:
-    """A diagonal Gaussian whose log-scale stays within +-6: no overflow, no vanishing scale."""
+    """Return a diagonal Gaussian whose log-scale stays within +-6, so that none vanishes."""
     scale = torch.exp(6.0 * torch.tanh(raw_scale / 6.0))
     return Normal(mean, scale, validate_args=False)
 
@@ -67,7 +67,7 @@ class BidirectionalBlock(nn.Module):
         self.down_out = WeightNormConv2d(hidden + latent, hidden, 3)
 
     def up(self, x: Float[Tensor, "n c h w"]) -> tuple[Tensor, Evidence]:
-        """Inference: the next features, and the evidence for this block's posterior."""
+        """Infer: the next features, and the evidence for this block's posterior."""
         mean, raw_scale, h = self.up_in(functional.elu(x)).split(self.splits_up, dim=1)
         x = x + RESIDUAL_SCALE * self.up_out(functional.elu(h))
         return x, Evidence(mean, raw_scale)
@@ -79,7 +79,7 @@ class BidirectionalBlock(nn.Module):
         evidence: Evidence | None,
         tensor: int,
     ) -> Float[Tensor, "n c h w"]:
-        """Generation: ask for z, latent tensor number `tensor`, and pass it on."""
+        """Generate: ask for z, latent tensor number `tensor`, and pass it on."""
         out = self.down_in(functional.elu(x)).split(self.splits_down, dim=1)
         prior_mean, prior_raw, top_mean, top_raw, h = out
         prior = _normal(prior_mean, prior_raw)
@@ -124,7 +124,7 @@ class RVAE(nn.Module):
         """Bottom-up pass.
 
         Args:
-            pixels: whole numbers 0 .. 255 in floating point; even height and width.
+            pixels: Whole numbers 0 .. 255 in floating point; even height and width.
 
         Returns:
             Evidence for each block, in the order in which :meth:`generate` needs it.
@@ -147,11 +147,11 @@ class RVAE(nn.Module):
         """Top-down pass, the same for sampling, encoding and decoding.
 
         Args:
-            source: asked for every latent tensor, from the top down.
-            evidence: of :meth:`infer`, or None where no image is at hand.
-            batch: number of images.
-            height: of the images in pixels, even.
-            width: of the images in pixels, even.
+            source: Asked for every latent tensor, from the top down.
+            evidence: Of :meth:`infer`, or None where no image is at hand.
+            batch: Number of images.
+            height: Of the images in pixels, even.
+            width: Of the images in pixels, even.
 
         Returns:
             The likelihood's parameters, [batch, 3, height, width].

@@ -16,7 +16,7 @@ class _WeightNorm(nn.Module):
     """What both convolutions share: the gain, the initialisation, the folding.
 
     Attributes:
-        initialised: bool tensor, a buffer so that resumed runs and averaged copies agree on it.
+        initialised: Bool tensor, a buffer so that resumed runs and averaged copies agree on it.
     """
 
     weight: Tensor
@@ -84,11 +84,11 @@ class WeightNormConv2d(_WeightNorm, nn.Conv2d):
         """Set up the layer.
 
         Args:
-            inputs: channels of the input.
-            outputs: channels of the output.
-            kernel: odd width of the square kernel.
+            inputs: Channels of the input.
+            outputs: Channels of the output.
+            kernel: Odd width of the square kernel.
             stride: 1, or 2 to halve the resolution.
-            initial_std: standard deviation of the outputs after initialisation.
+            initial_std: Standard deviation of the outputs after initialisation.
         """
         nn.Conv2d.__init__(self, inputs, outputs, kernel, stride, padding=kernel // 2)
         self.out_dim = 0

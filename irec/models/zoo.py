@@ -34,10 +34,10 @@ class CodingStatistics:
     """What is usual when the model's latent tensors are coded; keeps file headers short.
 
     Attributes:
-        usual_steps: per latent tensor, coder steps of a usual 32x32 image; for a model of several
+        usual_steps: Per latent tensor, coder steps of a usual 32x32 image; for a model of several
             rates at its first anchor, then at the next, and so on.
-        usual_rho: likewise, the usual index of the schedule, 0 to 31.
-        channel_groups: of lossy models, the channels of the last tensor, which is coded in these
+        usual_rho: Likewise, the usual index of the schedule, 0 to 31.
+        channel_groups: Of lossy models, the channels of the last tensor, which is coded in these
             groups one after the other.
     """
 
@@ -51,10 +51,10 @@ class Checkpoint:
     """A trained model, ready to code.
 
     Attributes:
-        name: of its folder.
-        model: in eval mode, float32.
-        coding: see :class:`CodingStatistics`.
-        fingerprint: first bytes of a SHA-256 over config and weights; stands in every file.
+        name: Of its folder.
+        model: In eval mode, float32.
+        coding: See :class:`CodingStatistics`.
+        fingerprint: First bytes of a SHA-256 over config and weights; stands in every file.
     """
 
     name: str
@@ -81,10 +81,10 @@ def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint
     """Load a checkpoint.
 
     Args:
-        name_or_path: one of :func:`available_checkpoints`, or the path of a checkpoint folder.
+        name_or_path: One of :func:`available_checkpoints`, or the path of a checkpoint folder.
 
     Raises:
-        CheckpointError: there is none of that name, or its files are incomplete or damaged.
+        CheckpointError: There is none of that name, or its files are incomplete or damaged.
     """
     folder = Path(name_or_path)
     if not (folder / CONFIG_FILE).is_file():
@@ -102,7 +102,7 @@ def find_checkpoint(wanted: bytes) -> Checkpoint:
     """Load the installed checkpoint that a file's fingerprint names.
 
     Raises:
-        ModelMismatchError: no installed checkpoint has this fingerprint.
+        ModelMismatchError: No installed checkpoint has this fingerprint.
     """
     for folder in _shipped().values():
         if fingerprint_of(folder) == wanted:
@@ -117,7 +117,7 @@ def fingerprint_of(folder: Path) -> bytes:
     """First bytes of the SHA-256 over a checkpoint's config and weights.
 
     Raises:
-        CheckpointError: a file is missing.
+        CheckpointError: A file is missing.
     """
     return fingerprint(_read(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE))
 
@@ -126,7 +126,7 @@ def build_model(config: ModelConfig, state: dict[str, torch.Tensor]) -> Model:
     """Build a model from a checkpoint's config and folded weights.
 
     Raises:
-        CheckpointError: config and weights do not fit each other or this version of irec.
+        CheckpointError: Config and weights do not fit each other or this version of irec.
     """
     try:
         model = build(config)
@@ -147,12 +147,12 @@ def save_checkpoint(folder: Path, model: Model, coding: CodingStatistics) -> Non
     """Write config.json and weights.safetensors (float16, weight norm folded in).
 
     Args:
-        folder: created where it does not exist.
-        model: left as it is, but for folding, which does not change its function.
-        coding: measured on typical images.
+        folder: Created where it does not exist.
+        model: Left as it is, but for folding, which does not change its function.
+        coding: Measured on typical images.
 
     Raises:
-        OutputFileError: the system refuses to write.
+        OutputFileError: The system refuses to write.
     """
     config = {
         "architecture": name_of(model.config),
