@@ -6,31 +6,39 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from irec.callbacks.bitstream_writer import BitstreamWriter
 from irec.callbacks.config_saver import RunConfigSaver
 from irec.callbacks.epoch_lines import EpochLines
+from irec.callbacks.run_checkpoint import RunCheckpoint
+from irec.callbacks.termination import EndOnSigterm, Terminated
 from irec.datamodules.base import ImageDataModule
-from irec.errors import IrecError
-from irec.lightning_modules.compression import CoderOptions
-from irec.models.zoo import DEFAULT_CHECKPOINT
+from irec.errors import CheckpointError, IrecError
+from irec.lightning_modules.predict import PredictModule
+from irec.measuring.compression import CoderOptions
 from irec.terminal import say
 
-SUBCOMMANDS = ("fit", "validate", "test", "predict")
-_EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
+if TYPE_CHECKING:
+    from irec.callbacks.wandb_logger import AutoOfflineWandbLogger
 
-# What `irec predict` does without arguments: the bundled photographs with the shipped model.
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+_EXIT_FAILED, _EXIT_INTERRUPTED, _EXIT_TERMINATED = 1, 130, 143
+# One process may have much less to compress than another, and waits for it.
+_LONGEST_WAIT = timedelta(days=30)
+
+# What `irec predict` does without arguments: the bundled photographs with the shipped model. Where
+# another class is named, it inherits the values of options of the same names: these classes have
+# none that would change what another does.
 _PREDICT_DEFAULTS = {
-    "model": {
-        "class_path": "irec.lightning_modules.rvae.RVAEModule",
-        "init_args": {"checkpoint": DEFAULT_CHECKPOINT},
-    },
+    "model": {"class_path": "irec.lightning_modules.predict.ShippedModel"},
     "data": {"class_path": "irec.datamodules.samples.SampleImagesDataModule"},
     "trainer.logger": False,
     "trainer.enable_model_summary": False,
@@ -41,8 +49,6 @@ _PREDICT_DEFAULTS = {
 
 class IrecCLI(LightningCLI):
     """LightningCLI whose predict compresses: its options are --coder.* and --output_dir."""
-
-    writer: BitstreamWriter
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -80,16 +86,71 @@ class IrecCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Show progress as a bar to people, and as lines to a pipe or a file."""
         config = self.config_init[self.subcommand].trainer
+        config.callbacks = [*(config.callbacks or []), EndOnSigterm()]
         if self.config[self.subcommand].quiet:
             kwargs |= {"enable_progress_bar": False, "enable_model_summary": False}
         elif not sys.stdout.isatty() and config.enable_progress_bar is not False:
             kwargs["enable_progress_bar"] = False
             if self.subcommand == "fit":
-                config.callbacks = [*(config.callbacks or []), EpochLines()]
-        return super().instantiate_trainer(**kwargs)
+                config.callbacks.append(EpochLines())
+        if self.subcommand != "predict":
+            return super().instantiate_trainer(**kwargs)
+        # Codecs compute in the precision that their files need, whatever a run was trained in.
+        trainer = super().instantiate_trainer(**kwargs, precision="32-true")
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._timeout = _LONGEST_WAIT
+        return trainer
+
+    def before_fit(self) -> None:
+        """Let a resumed run be the same run for wandb, too."""
+        ckpt_path = self.config["fit"].ckpt_path
+        is_resumed = ckpt_path is not None and (ckpt_path != "last" or self._has_last_checkpoint())
+        for logger in self._wandb_loggers():
+            logger.describe("train")
+            for saver in self._savers() if self.trainer.is_global_zero else ():
+                logger.continue_run(Path(str(saver.dirpath)), is_resumed)
+
+    def before_validate(self) -> None:
+        """Make sure that there are trained weights to measure.
+
+        Raises:
+            CheckpointError: there are none.
+        """
+        for logger in self._wandb_loggers():
+            logger.describe("evaluate")
+        config = self.config[self.subcommand]
+        if config.ckpt_path not in (None, "last"):
+            return
+        if self.model.checkpoint is not None:
+            config.ckpt_path = None
+        elif config.ckpt_path is None or not self._has_last_checkpoint():
+            raise CheckpointError(
+                f"{self.subcommand} has no trained weights: give --ckpt_path RUN/checkpoints/"
+                "last.ckpt of a run, or --model.checkpoint a name or a folder"
+            )
+
+    def before_test(self) -> None:
+        """As for validate."""
+        self.before_validate()
+
+    def _has_last_checkpoint(self) -> bool:
+        """Whether the run whose configuration this is has saved anything."""
+        return any((Path(str(saver.dirpath)) / "last.ckpt").is_file() for saver in self._savers())
+
+    def _savers(self) -> list[RunCheckpoint]:
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        return [one for one in callbacks if isinstance(one, RunCheckpoint)]
+
+    def _wandb_loggers(self) -> "list[AutoOfflineWandbLogger]":
+        if not self.trainer.loggers:
+            return []
+        # Imported where somebody logs: wandb takes a second.
+        from irec.callbacks.wandb_logger import AutoOfflineWandbLogger
+
+        return [one for one in self.trainer.loggers if isinstance(one, AutoOfflineWandbLogger)]
 
     def before_predict(self) -> None:
-        """Hand the coder's options to the model, and add the callback that writes files."""
+        """Make a run of compression out of model and options."""
         config = self.config["predict"]
         # "last" stands in the configurations of training runs, which serve predict too.
         if config.ckpt_path not in (None, "last"):
@@ -98,22 +159,20 @@ class IrecCLI(LightningCLI):
                 f"`irec export {config.ckpt_path} -o FOLDER`, then predict with "
                 "--model.checkpoint FOLDER"
             )
-        self.model.coder_options = self.config_init["predict"]["coder"]
-        self.writer = BitstreamWriter(config.output_dir, config.quiet)
-        self.trainer.callbacks.append(self.writer)  # type: ignore[attr-defined]
+        options: CoderOptions = self.config_init["predict"]["coder"]
+        output_dir = Path(config.output_dir)
+        self.model = PredictModule(self.model.shipped, options, output_dir, config.quiet)
         if self.trainer.loggers:
             self._log_compression()
 
     def _log_compression(self) -> None:
         """Make predict's figures a run of its own, in one group with the model's training."""
-        # Imported where somebody logs: wandb takes a second.
         from irec.callbacks.compression_logger import CompressionLogger
-        from irec.callbacks.wandb_logger import AutoOfflineWandbLogger
 
-        self.trainer.callbacks.append(CompressionLogger())  # type: ignore[attr-defined]
-        for logger in self.trainer.loggers:
-            if isinstance(logger, AutoOfflineWandbLogger):
-                logger.describe(job_type="compress", group=self.model.shipped.name)
+        resolved = self.config["predict"].as_dict()
+        self.trainer.callbacks.append(CompressionLogger(resolved))  # type: ignore[attr-defined]
+        for logger in self._wandb_loggers():
+            logger.describe("compress", group=self.model.shipped.name)
 
     def predict(self, **kwargs: Any) -> None:
         """Compress without keeping every prediction in memory."""
@@ -121,10 +180,8 @@ class IrecCLI(LightningCLI):
         self.trainer.predict(**kwargs, return_predictions=False)
 
     def after_predict(self) -> None:
-        """End with an error where an image failed; the others are done, and each was reported."""
-        # Of several processes one is enough: Lightning would kill the others for it.
-        if self.writer.n_failed and self.trainer.is_global_zero:
-            raise IrecError(f"{self.writer.n_failed} of the images could not be compressed")
+        """End with an error where an image failed."""
+        self.model.raise_failures()
 
 
 @contextlib.contextmanager
@@ -166,7 +223,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command (one of SUBCOMMANDS) and its options.
 
     Returns:
-        Exit code: 0, 1 with one line on stderr, or 130 after Ctrl-C.
+        Exit code: 0, 1 with one line on stderr, 130 after Ctrl-C, or 143 after SIGTERM.
     """
     with _quiet_libraries("--quiet" in arguments):
         try:
@@ -191,9 +248,10 @@ def main(arguments: Sequence[str]) -> int:
             # Lightning turns Ctrl-C into an exit of its own.
             if not isinstance(error.__context__, KeyboardInterrupt):
                 raise
+            terminated = isinstance(error.__context__, Terminated)
             if getattr(rank_zero_only, "rank", 0) == 0:
-                say("irec: interrupted", sys.stderr)
-            return _EXIT_INTERRUPTED
+                say(f"irec: {'terminated' if terminated else 'interrupted'}", sys.stderr)
+            return _EXIT_TERMINATED if terminated else _EXIT_INTERRUPTED
         except Exception as error:
             cause = _expected_error(error)
             if cause is None:

@@ -47,3 +47,7 @@ class CheckpointError(IrecError):
 
 class DataError(IrecError):
     """A data set or an image file is absent, damaged or of the wrong kind."""
+
+
+class TrainingError(IrecError):
+    """A training run cannot go on, or has nothing to do."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from irec.cli import main
@@ -105,6 +106,66 @@ def test_fit_export_and_predict_follow_each_other(tmp_path, pictures, tiny_check
     assert main([*arguments, f"--ckpt_path={run}", "--trainer.max_steps=6"]) == 0
 
 
+def test_the_model_of_a_training_run_needs_to_be_exported(pictures, capsys):
+    config = Path(__file__).parent.parent / "lightning_configs" / "rvae.yaml"
+    arguments = ["predict", f"--config={config}", f"--data={FOLDER}", *QUIET]
+    assert main([*arguments, f"--data.predict=[{pictures}]", "--trainer.logger=false"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "irec export" in line
+    assert not Path("compressed").exists()
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+@pytest.mark.parametrize("more", [[], ["--ckpt_path=null"]])
+def test_untrained_weights_are_not_measured(capsys, command, more):
+    np.save("images.npy", np.stack([picture(32, 32, 3, seed) for seed in range(2)]))
+    config = Path(__file__).parent.parent / "lightning_configs" / "rvae_small.yaml"
+    arguments = [command, f"--config={config}", "--data.val=[images.npy]", *QUIET, *more]
+    assert main([*arguments, "--trainer.logger=false"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no trained weights" in line
+
+
+def test_options_are_not_inherited_from_other_classes(tiny_checkpoint, capsys):
+    kodak = "--data=irec.datamodules.kodak.KodakDataModule"
+    with pytest.raises(SystemExit):
+        main(["predict", kodak, "--print_config"])
+    printed = capsys.readouterr().out
+    assert "predict_batch_size: 1\n" in printed
+    assert "learning_rate" not in printed
+
+
+def test_where_all_images_fail_no_older_results_stay(tiny_checkpoint, pictures, monkeypatch):
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 0
+    for path in pictures.rglob("*.png"):
+        path.write_bytes(b"no image")
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 1
+    assert not list(Path("out").glob("results.*"))
+
+
+def test_memory_that_runs_out_is_a_failed_image(tiny_checkpoint, pictures, monkeypatch, capsys):
+    import irec.measuring.measure as measuring
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(measuring, "_lossless_row", fail)
+    assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == "failed: a.png: out of memory"
+    assert errors[-1] == "irec: 3 of the images could not be compressed"
+
+
+def test_the_precision_of_training_changes_no_figure(tiny_checkpoint, pictures, tmp_path):
+    totals = []
+    for precision in ("32-true", "bf16-mixed", "bf16-true", "64-true"):
+        arguments = predict_arguments(tiny_checkpoint, pictures, precision)
+        assert main([*arguments, f"--trainer.precision={precision}"]) == 0
+        total = json.loads((tmp_path / precision / "results.json").read_text())["total"]
+        totals.append(without_seconds(total))
+    assert totals[1:] == totals[:1] * 3
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -176,7 +237,7 @@ def test_a_full_disk_is_one_line(tiny_checkpoint, pictures, monkeypatch, capsys,
     if what == "a file":
         monkeypatch.setattr(os, "fsync", fail)
     else:
-        monkeypatch.setattr("irec.callbacks.bitstream_writer.write_results", fail)
+        monkeypatch.setattr("irec.measuring.run.write_results", fail)
     assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("irec: cannot write ")

@@ -82,6 +82,47 @@ def figures(folder, name):
 
 @pytest.mark.slow
 @pytest.mark.ddp
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_figures_of_evaluation_are_the_same_on_any_number_of_processes(
+    images, tmp_path, n_processes
+):
+    """Nine crops in batches of four: three batches, the last one of a single crop."""
+    arguments = [*fit_arguments(images, epochs=1), "--data.max_val_crops=9"]
+    run(*arguments, cwd=tmp_path)
+    test = ["test", *arguments[1:], f"--ckpt_path={tmp_path / CHECKPOINT}"]
+    found = []
+    for n in (1, n_processes):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        run(*test, *on_processes(n), cwd=folder)
+        found.append([figures(folder, f"test/{name}") for name in ("bpd", "kl_nats/tensor_00")])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+@pytest.mark.parametrize("n_processes", [1, 2])
+def test_sigterm_ends_a_run_that_goes_on_later(images, tmp_path, n_processes):
+    arguments = [*fit_arguments(images, epochs=400), *on_processes(n_processes)]
+    process = start(*arguments, cwd=tmp_path)
+    while not process.stdout.readline().startswith("epoch "):
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert errors.splitlines()[-1] == "irec: terminated"
+    assert (tmp_path / CHECKPOINT).is_file()
+
+
+@pytest.mark.slow
+def test_a_compiled_model_takes_batches_of_any_size(images, tmp_path):
+    more = ["--data.max_val_crops=9", "--model.compile_model=true"]
+    run(*fit_arguments(images, epochs=2), *more, cwd=tmp_path)
+    assert (tmp_path / CHECKPOINT).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_two_processes_train_as_one_with_the_doubled_batch(images, tmp_path):
     for n_processes in (1, 2):
         folder = tmp_path / str(n_processes)

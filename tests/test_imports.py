@@ -28,15 +28,16 @@ MAY_IMPORT = {
     **{part: LEAVES for part in BELOW_CODEC | BESIDE},
     "bitstream": LEAVES | {"coding"},
     "codec": LEAVES | BELOW_CODEC,
-    "callbacks": LEAVES | BELOW_CODEC | BESIDE | {"codec", "lightning_modules"},
-    "lightning_modules": LEAVES | BELOW_CODEC | BESIDE | {"codec"},
-    "cli": LEAVES | BELOW_CODEC | BESIDE | {"codec", "callbacks", "lightning_modules"},
+    "measuring": LEAVES | BELOW_CODEC | BESIDE | {"codec"},
+    "callbacks": LEAVES | BELOW_CODEC | BESIDE | {"codec", "measuring", "lightning_modules"},
+    "lightning_modules": LEAVES | BELOW_CODEC | BESIDE | {"codec", "measuring"},
+    "cli": LEAVES | BELOW_CODEC | BESIDE | {"measuring", "callbacks", "lightning_modules"},
     # commands also run the Lightning command line, from the one function that hands over.
-    "commands": LEAVES | BELOW_CODEC | BESIDE | {"codec", "cli"},
+    "commands": LEAVES | BELOW_CODEC | BESIDE | {"codec", "measuring", "cli"},
     "__main__": {"commands", "cli"} | LEAVES,
     "__init__": {"codec"},
 }
-WITHOUT_LIGHTNING = BELOW_CODEC | LEAVES | {"codec", "commands", "evaluation"}
+WITHOUT_LIGHTNING = BELOW_CODEC | LEAVES | {"codec", "commands", "evaluation", "measuring"}
 
 
 def part_of(path):

@@ -120,3 +120,13 @@ def test_ctrl_c_is_one_line_and_no_loss(tiny_checkpoint, pictures, unbroken, tmp
     printed, _ = run(*arguments, cwd=tmp_path)
     assert ", kept\n" in printed
     assert files(tmp_path / "out") == files(unbroken)
+
+
+@pytest.mark.slow
+def test_sigterm_is_an_end_too(tiny_checkpoint, pictures, tmp_path):
+    process = start(*predict_arguments(tiny_checkpoint, pictures, "out", BATCH), cwd=tmp_path)
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert errors.splitlines()[-1] == "irec: terminated"

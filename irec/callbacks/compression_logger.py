@@ -1,88 +1,117 @@
 """Logs what predict compressed: totals to every logger, tables and pictures to wandb."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 import wandb
 from jaxtyping import UInt8
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
-from irec.callbacks.bitstream_writer import gather
-from irec.codec import Codec
+from irec.evaluation.lossy_results import operating_points
 from irec.evaluation.results import LossyResult, Row, totals
-from irec.lightning_modules.compression import CompressedBatch
+from irec.lightning_modules.predict import PredictModule
+from irec.measuring.compression import CompressedBatch
+from irec.metrics.set_means import gather
 
 _THUMBNAIL_SIDE = 128
 
+Picture = UInt8[np.ndarray, "h w c"]
+
 
 class CompressionLogger(Callback):
-    """Collects rows and a few decoded images of all ranks; rank 0 logs them at the end."""
+    """Collects a few images of all ranks, originals beside what files decode to; rank 0 logs."""
 
-    def __init__(self, n_thumbnails: int = 16) -> None:
-        """Say how many images are shown.
+    def __init__(self, resolved: Mapping[str, Any] | None = None, n_thumbnails: int = 16) -> None:
+        """Say what is shown.
 
         Args:
-            n_thumbnails: at most so many of each process; they are decoded from their files.
+            resolved: The whole configuration of the run, data set included.
+            n_thumbnails: At most so many of each process; they are decoded from their files.
         """
+        self.resolved = dict(resolved or {})
         self.n_thumbnails = n_thumbnails
-        self._rows: list[Row] = []
-        self._thumbnails: list[tuple[str, UInt8[np.ndarray, "h w c"]]] = []
+        self._pairs: list[tuple[str, Picture]] = []
 
     def on_predict_batch_end(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,
+        pl_module: PredictModule,  # type: ignore[override]
         outputs: CompressedBatch,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's rows, and thumbnails of the first images."""
-        codec: Codec = pl_module.codec  # type: ignore[assignment]
-        for image in outputs.images:
-            self._rows.append(image.result)
-            if len(self._thumbnails) < self.n_thumbnails:
-                self._thumbnails.append(
-                    (_caption(image.result), _thumbnail(codec.decode(image.data)))
-                )
+        """Keep thumbnails of the first images."""
+        for image in outputs.images[: self.n_thumbnails - len(self._pairs)]:
+            decoded = pl_module.run.codec.decode(image.data)
+            pair = np.hstack([_thumbnail(image.pixels), _thumbnail(decoded)])
+            self._pairs.append((_caption(image.result), pair))
 
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_end(self, trainer: Trainer, pl_module: PredictModule) -> None:  # type: ignore[override]
         """Log."""
-        rows = sorted(gather(self._rows), key=lambda row: row.identity)
-        thumbnails = dict(gather(self._thumbnails))
-        if not (rows and trainer.is_global_zero):
+        pairs = dict(gather(self._pairs))
+        run = pl_module.run
+        if not trainer.is_global_zero:
             return
-        summed = totals(rows)
+        summed = totals(run.results) if run.results else {}
+        settings = {"compression": run.settings, "resolved": self.resolved}
         for logger in trainer.loggers:
-            logger.log_hyperparams({"compression": pl_module.compression_settings})
+            logger.log_hyperparams(settings)
             if isinstance(logger, WandbLogger):
-                logger.experiment.log(_as_wandb(rows, thumbnails))
-                logger.experiment.summary.update({f"total/{k}": v for k, v in summed.items()})
+                logger.experiment.log(_as_wandb(run.results, run.failed, pairs))
+                summary = {f"total/{name}": value for name, value in summed.items()}
+                logger.experiment.summary.update({**summary, "n_failed": len(run.failed)})
             else:
                 known = {f"total/{k}": float(v) for k, v in summed.items() if v is not None}
                 logger.log_metrics(known)
             logger.save()
 
 
-def _as_wandb(rows: list[Row], thumbnails: dict[str, UInt8[np.ndarray, "h w c"]]) -> dict[str, Any]:
+def _as_wandb(
+    rows: list[Row], failed: Mapping[str, str], pairs: Mapping[str, Picture]
+) -> dict[str, Any]:
+    logged: dict[str, Any] = {
+        "failures": wandb.Table(["name", "reason"], [list(item) for item in failed.items()])
+    }
+    if not rows:
+        return logged
     derived = [totals([row]) for row in rows]
+    is_lossy = isinstance(rows[0], LossyResult)
     rates: tuple[str, ...] = ("file_bpp", "ideal_bpp", "overhead")
-    if not isinstance(rows[0], LossyResult):
+    if not is_lossy:
         rates = ("file_bpd", "ideal_bpd", "overhead", "coder_loss", "png_bpd", "webp_bpd")
     columns = [field.name for field in fields(rows[0])] + list(rates)
-    table = wandb.Table(columns=[*columns, "decoded"])
+    table = wandb.Table(columns=[*columns, "original, decoded"])
     for row, rate in zip(rows, derived, strict=True):
-        shown = thumbnails.get(_caption(row))
+        shown = pairs.get(_caption(row))
         picture = None if shown is None else wandb.Image(shown, caption=_caption(row))
         table.add_data(*asdict(row).values(), *(rate[name] for name in rates), picture)
-    return {
+    logged |= {
         "images": table,
         "histograms/overhead": wandb.Histogram([rate["overhead"] for rate in derived]),
         f"histograms/{rates[0]}": wandb.Histogram([rate[rates[0]] for rate in derived]),
-        "decoded": [wandb.Image(shown, caption=name) for name, shown in thumbnails.items()],
+        "decoded": [wandb.Image(shown, caption=name) for name, shown in pairs.items()],
+    }
+    return logged | (_curves(rows) if is_lossy else {})
+
+
+def _curves(rows: list[Row]) -> dict[str, Any]:
+    """Operating points, and PSNR over rate of the files and of exact posterior samples."""
+    points = operating_points([row for row in rows if isinstance(row, LossyResult)])
+    dicts = [asdict(point) for point in points]
+    return {
+        "operating_points": wandb.Table(list(dicts[0]), [list(d.values()) for d in dicts]),
+        "rate_distortion": wandb.plot.line_series(
+            xs=[[p.file_bpp for p in points], [p.ideal_bpp for p in points]],
+            ys=[[p.psnr_db for p in points], [p.ideal_psnr_db for p in points]],
+            keys=["file", "ideal"],
+            title="PSNR (dB) over bits per pixel",
+            xname="bpp",
+        ),
     }
 
 
@@ -91,9 +120,9 @@ def _caption(row: Row) -> str:
     return name if quality is None else f"{name} at quality {quality:g}"
 
 
-def _thumbnail(pixels: UInt8[np.ndarray, "_h _w _c"]) -> UInt8[np.ndarray, "h w c"]:
-    """At most so many pixels high and wide; grey stays grey, alpha is dropped."""
-    grey = pixels.shape[2] <= 2
-    image = Image.fromarray(pixels[:, :, 0] if grey else np.ascontiguousarray(pixels[:, :, :3]))
+def _thumbnail(pixels: UInt8[np.ndarray, "_h _w _c"]) -> Picture:
+    """At most so many pixels high and wide; grey becomes colour, alpha is dropped."""
+    colour = pixels[:, :, [0, 0, 0] if pixels.shape[2] <= 2 else [0, 1, 2]]
+    image = Image.fromarray(np.ascontiguousarray(colour))
     image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    return np.atleast_3d(np.asarray(image))
+    return np.asarray(image)

@@ -30,6 +30,11 @@ class RunConfigSaver(SaveConfigCallback):
             logger.experiment.config.update(
                 {"resolved": self.config.as_dict()}, allow_val_change=True
             )
+            # The summary keeps the best, not the last.
+            if monitored := getattr(pl_module, "monitored", None):
+                logger.experiment.define_metric(
+                    monitored, step_metric="trainer/global_step", summary="min"
+                )
             folder = Path(logger.experiment.dir)
         elif logger is not None and logger.log_dir is not None:
             # Not trainer.log_dir: it waits for the other ranks, which are not here.

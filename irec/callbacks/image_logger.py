@@ -29,8 +29,8 @@ class ImageLogger(Callback):
         """Say how many and how often.
 
         Args:
-            n_images: of the first validation batch, where it has as many, and of samples.
-            every_n_epochs: how many epochs lie between two sets of pictures.
+            n_images: Of the first validation batch, where it has as many, and of samples.
+            every_n_epochs: How many epochs lie between two sets of pictures.
         """
         self.n_images = n_images
         self.every_n_epochs = every_n_epochs
@@ -45,8 +45,11 @@ class ImageLogger(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Log pictures of the first batch; here averaged weights are in place."""
-        is_due = trainer.current_epoch % self.every_n_epochs == 0 and not trainer.sanity_checking
-        if batch_idx or not (is_due and trainer.is_global_zero):
+        # Whether that many epochs were completed since the validation before this one.
+        since = (trainer.current_epoch + 1) % self.every_n_epochs
+        is_due = since < (trainer.check_val_every_n_epoch or 1)  # type: ignore[attr-defined]
+        is_first = batch_idx == 0 and dataloader_idx == 0 and not trainer.sanity_checking
+        if not (is_first and is_due and trainer.is_global_zero):
             return
         takers = [logger for logger in trainer.loggers if isinstance(logger, _TAKERS)]
         if takers and isinstance(pl_module, ShowsImages):

@@ -1,11 +1,15 @@
 """A WandbLogger that needs no account: without a key it logs to disk and says so."""
 
 import os
+import secrets
+from pathlib import Path
 from typing import Any, Literal
 
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
+
+from irec.files import write_atomically
 
 
 class AutoOfflineWandbLogger(WandbLogger):
@@ -31,7 +35,7 @@ class AutoOfflineWandbLogger(WandbLogger):
             id: Of the run, to continue one.
             group: Of runs that belong together.
             tags: Of the run.
-            job_type: What the run does; predict says "compress".
+            job_type: What the run does; the commands say "train", "evaluate" or "compress".
             mode: "auto" is online with a key, offline without.
         """
         if mode == "auto":
@@ -47,10 +51,25 @@ class AutoOfflineWandbLogger(WandbLogger):
             project=project, name=name, save_dir=os.path.abspath(save_dir), id=id, **settings
         )
 
-    def describe(self, job_type: str, group: str) -> None:
+    def describe(self, job_type: str, group: str | None = None) -> None:
         """Say what kind of run this is, where the user did not; before anything is logged."""
         for key, value in (("job_type", job_type), ("group", group)):
             self._wandb_init[key] = self._wandb_init.get(key) or value
+
+    def continue_run(self, folder: Path, is_resumed: bool) -> None:
+        """Make a training run one run of wandb however often it is resumed; before it is logged.
+
+        Args:
+            folder: Of the training run; the name that wandb knows it by is kept there.
+            is_resumed: Whether the training goes on from what is in the folder.
+        """
+        kept = folder / "wandb_run"
+        if self._wandb_init.get("id") is None:
+            is_known = is_resumed and kept.is_file()
+            name = kept.read_text().strip() if is_known else secrets.token_hex(4)
+            self._wandb_init["id"] = self._id = name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, f"{self._id}\n", overwrite=True)
 
 
 def _available_mode(save_dir: str) -> Literal["online", "offline", "disabled"]:

@@ -29,18 +29,20 @@ class CIFAR10DataModule(ImageDataModule):
         predict_batch_size: int = 16,
         max_val_images: int = 1000,
         max_predict_images: int | None = None,
+        n_workers: int = 0,
     ) -> None:
         """Say where the data set is and how much of it is used.
 
         Args:
-            root: folder that holds, or receives, the data set in torchvision's layout.
-            download: whether the data set is downloaded if it is absent (170 MB).
-            batch_size: images per batch of training and evaluation.
-            predict_batch_size: images per batch of compression.
-            max_val_images: validate on at most the first so many test images; test takes all.
-            max_predict_images: compress at most the first so many test images.
+            root: Folder that holds, or receives, the data set in torchvision's layout.
+            download: Whether the data set is downloaded if it is absent (170 MB).
+            batch_size: Images per batch of training and evaluation.
+            predict_batch_size: Images per batch of compression.
+            max_val_images: Validate on at most the first so many test images; test takes all.
+            max_predict_images: Compress at most the first so many test images.
+            n_workers: Processes that cut training crops; worth it beside a GPU.
         """
-        super().__init__(batch_size, predict_batch_size)
+        super().__init__(batch_size, predict_batch_size, n_workers)
         self.root = Path(root)
         self.download = download
         self.max_val_images = max_val_images
@@ -50,7 +52,7 @@ class CIFAR10DataModule(ImageDataModule):
         """Download and unpack, once per machine; an archive put into `root` is unpacked too.
 
         Raises:
-            DataError: the archive is absent or damaged.
+            DataError: The archive is absent or damaged.
         """
         folder = self.root / CIFAR10.base_folder
         if not (folder.is_dir() and any(folder.iterdir())):
@@ -62,7 +64,7 @@ class CIFAR10DataModule(ImageDataModule):
         """Read what `stage` (fit, validate, test, predict) needs.
 
         Raises:
-            DataError: the data set is absent or damaged.
+            DataError: The data set is absent or damaged.
         """
         if stage == "fit":
             self.train_set = ArrayDataset(self._read(train=True), is_random=True)

@@ -39,20 +39,22 @@ class CLIC2018DataModule(ImageDataModule):
         predict_batch_size: int = 1,
         max_val_crops: int = 1000,
         max_predict_images: int | None = None,
+        n_workers: int = 0,
     ) -> None:
         """Say where the data set is and how much of it is used.
 
         Args:
-            root: folder that holds, or receives, the archives and what is made of them.
-            download: whether absent archives are downloaded (1.9 GB for training, 0.1 GB for all
+            root: Folder that holds, or receives, the archives and what is made of them.
+            download: Whether absent archives are downloaded (1.9 GB for training, 0.1 GB for all
                 else).
-            crop_size: side of the crops in pixels.
-            batch_size: crops per batch.
-            predict_batch_size: images per batch of compression.
-            max_val_crops: validate on at most the first so many crops; test takes all.
-            max_predict_images: compress at most the first so many validation images, whole.
+            crop_size: Side of the crops in pixels.
+            batch_size: Crops per batch.
+            predict_batch_size: Images per batch of compression.
+            max_val_crops: Validate on at most the first so many crops; test takes all.
+            max_predict_images: Compress at most the first so many validation images, whole.
+            n_workers: Processes that cut training crops; worth it beside a GPU.
         """
-        super().__init__(batch_size, predict_batch_size)
+        super().__init__(batch_size, predict_batch_size, n_workers)
         self.root = Path(root)
         self.download = download
         self.crop_size = crop_size
@@ -63,7 +65,7 @@ class CLIC2018DataModule(ImageDataModule):
         """Download and decode what the run needs, once per machine.
 
         Raises:
-            DataError: an archive is absent or damaged.
+            DataError: An archive is absent or damaged.
         """
         for name in ("train", "valid") if self.needs_training_set else ("valid",):
             if self._store(name).exists():
@@ -76,7 +78,7 @@ class CLIC2018DataModule(ImageDataModule):
         """Map what `stage` (fit, validate, test, predict) needs.
 
         Raises:
-            DataError: the images are absent or damaged.
+            DataError: The images are absent or damaged.
         """
         if stage == "fit":
             images = [pixels for _, pixels in map_store(self._store("train"))]

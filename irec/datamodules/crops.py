@@ -44,17 +44,20 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         scales: Sequence[float] = (1.0,),
         is_random: bool = False,
     ) -> None:
-        """Cut `images` into cells; a crop lies in its cell, or near it where `is_random`.
+        """Cut `images` into cells, one crop for each.
+
+        A fixed crop fills its cell. A random one may begin anywhere in its share of the places
+        where crops can begin: together the crops reach every row and column alike.
 
         Args:
-            images: each at least `crop_size` pixels high and wide at one of the scales; not
+            images: Each at least `crop_size` pixels high and wide at one of the scales; not
                 copied at scale 1, so that they may be mapped from a file.
-            crop_size: side of the crops in pixels.
-            scales: factors on height and width at which crops are cut.
-            is_random: whether crops are shifted by up to half a crop and flipped at random.
+            crop_size: Side of the crops in pixels.
+            scales: Factors on height and width at which crops are cut.
+            is_random: Whether crops are shifted and flipped at random.
 
         Raises:
-            DataError: no image is large enough.
+            DataError: No image is large enough.
         """
         self.crop_size = crop_size
         self.is_random = is_random
@@ -62,7 +65,7 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         if not self.images:
             raise DataError(f"none of {len(images)} images holds a crop of {crop_size} pixels")
         self.cells = [
-            (index, row * crop_size, column * crop_size)
+            (index, row, column)
             for index, image in enumerate(self.images)
             for row in range(image.shape[0] // crop_size)
             for column in range(image.shape[1] // crop_size)
@@ -76,10 +79,9 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         number of processes, sees the same crops.
         """
         generator = torch.Generator().manual_seed((seed << 24) + epoch)
-        n, half = len(self.cells), self.crop_size // 2
+        n = len(self.cells)
         if self.is_random:
-            limits = (-half, self.crop_size - half + 1)
-            self._shifts = torch.randint(*limits, (n, 2), generator=generator, dtype=torch.int16)
+            self._places = torch.rand(n, 2, generator=generator)
             self._is_flipped = torch.rand(n, generator=generator) < 0.5
 
     def __len__(self) -> int:
@@ -93,21 +95,29 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
     def __getitems__(self, indices: list[int]) -> UInt8[Tensor, "n 3 s s"]:
         """A batch of crops; DataLoader calls this with all indices of a batch."""
         size = self.crop_size
+        is_flipped = torch.zeros(len(indices), dtype=torch.bool)
+        places: list[Any] = [(None, None)] * len(indices)
         if self.is_random:
-            shifts = self._shifts[indices].tolist()
-            is_flipped = self._is_flipped[indices]
-        else:
-            shifts = [[0, 0]] * len(indices)
-            is_flipped = torch.zeros(len(indices), dtype=torch.bool)
+            places, is_flipped = self._places[indices].tolist(), self._is_flipped[indices]
         crops = []
-        for index, (down, right) in zip(indices, shifts, strict=True):
-            which, top, left = self.cells[index]
+        for index, (down, right) in zip(indices, places, strict=True):
+            which, row, column = self.cells[index]
             image = self.images[which]
-            top = min(max(top + down, 0), image.shape[0] - size)
-            left = min(max(left + right, 0), image.shape[1] - size)
+            top = self._start(row, image.shape[0], down)
+            left = self._start(column, image.shape[1], right)
             crops.append(image[top : top + size, left : left + size])
         batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
         return torch.where(is_flipped[:, None, None, None], batch.flip(3), batch)
+
+    def _start(self, cell: int, side: int, place: float | None) -> int:
+        """Where a crop begins along a side: with its cell, or at a place from 0 to 1 of its share.
+
+        The side - crop + 1 pixels where a crop can begin are shared out among the cells.
+        """
+        if place is None:
+            return cell * self.crop_size
+        n_cells, n_starts = side // self.crop_size, side - self.crop_size + 1
+        return min(int((cell + place) * n_starts / n_cells), n_starts - 1)
 
 
 def identity(batch: Any) -> Any:

@@ -27,21 +27,23 @@ class ImageFolderDataModule(ImageDataModule):
         predict_batch_size: int = 16,
         max_val_crops: int = 1000,
         max_predict_images: int | None = None,
+        n_workers: int = 0,
     ) -> None:
         """Name the sources; each list may mix folders, image files and .npy arrays [n, h, w, 3].
 
         Args:
-            train: sources of training crops.
-            val: sources of crops for validate and test, cut at scale 1.
-            predict: sources of whole images to compress.
-            crop_size: side of the crops in pixels.
-            scales: factors at which training crops are cut from each image that is large enough.
-            batch_size: crops per batch.
-            predict_batch_size: images per batch of compression.
-            max_val_crops: use at most the first so many crops for validate and test.
-            max_predict_images: compress at most the first so many images.
+            train: Sources of training crops.
+            val: Sources of crops for validate and test, cut at scale 1.
+            predict: Sources of whole images to compress.
+            crop_size: Side of the crops in pixels.
+            scales: Factors at which training crops are cut from each image that is large enough.
+            batch_size: Crops per batch.
+            predict_batch_size: Images per batch of compression.
+            max_val_crops: Use at most the first so many crops for validate and test.
+            max_predict_images: Compress at most the first so many images.
+            n_workers: Processes that cut training crops; worth it beside a GPU.
         """
-        super().__init__(batch_size, predict_batch_size)
+        super().__init__(batch_size, predict_batch_size, n_workers)
         self.sources = {"train": list(train), "val": list(val), "predict": list(predict)}
         self.crop_size = crop_size
         self.scales = list(scales)

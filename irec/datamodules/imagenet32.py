@@ -45,8 +45,8 @@ class Split:
     """One half of a release.
 
     Attributes:
-        archive: holds all images.
-        n_images: as published.
+        archive: Holds all images.
+        n_images: As published.
     """
 
     archive: RemoteFile
@@ -108,21 +108,23 @@ class ImageNet32DataModule(ImageDataModule):
         predict_batch_size: int = 16,
         max_val_images: int = 1000,
         max_predict_images: int | None = None,
+        n_workers: int = 0,
     ) -> None:
         """Say where the data set is, which one, and how much of it is used.
 
         Args:
-            root: folder that holds the archives, or receives them, and the arrays made of them.
-            release: oord2016 (PNG archives, the one that older papers report) or chrabaszcz2017
+            root: Folder that holds the archives, or receives them, and the arrays made of them.
+            release: Oord2016 (PNG archives, the one that older papers report) or chrabaszcz2017
                 (box-resized, the one that image-net.org still offers).
-            download: whether absent archives are downloaded (3.6 to 4.1 GB for training, 0.2 GB
+            download: Whether absent archives are downloaded (3.6 to 4.1 GB for training, 0.2 GB
                 for all else).
-            batch_size: images per batch of training and evaluation.
-            predict_batch_size: images per batch of compression.
-            max_val_images: validate on at most the first so many; test takes all.
-            max_predict_images: compress at most the first so many validation images.
+            batch_size: Images per batch of training and evaluation.
+            predict_batch_size: Images per batch of compression.
+            max_val_images: Validate on at most the first so many; test takes all.
+            max_predict_images: Compress at most the first so many validation images.
+            n_workers: Processes that cut training crops; worth it beside a GPU.
         """
-        super().__init__(batch_size, predict_batch_size)
+        super().__init__(batch_size, predict_batch_size, n_workers)
         self.root = Path(root)
         self.release = release
         self.download = download
@@ -133,7 +135,7 @@ class ImageNet32DataModule(ImageDataModule):
         """Download and convert what the run needs, once per machine.
 
         Raises:
-            DataError: an archive is absent, damaged or another one.
+            DataError: An archive is absent, damaged or another one.
         """
         for name in ("train", "valid") if self.needs_training_set else ("valid",):
             if self._array(name).exists():
@@ -146,7 +148,7 @@ class ImageNet32DataModule(ImageDataModule):
         """Map what `stage` (fit, validate, test, predict) needs.
 
         Raises:
-            DataError: an array is absent or damaged.
+            DataError: An array is absent or damaged.
         """
         if stage == "fit":
             self.train_set = ArrayDataset(read_array(self._array("train")), is_random=True)
@@ -174,7 +176,7 @@ def read_archive(archive: Path) -> Iterator[UInt8[np.ndarray, "_n 32 32 3"]]:
     """All images of an archive of either release, in its order.
 
     Raises:
-        DataError: the archive is damaged, or holds other images.
+        DataError: The archive is damaged, or holds other images.
     """
     pngs = []
     for member in members(archive, MAX_UNPACKED_BYTES):

@@ -19,10 +19,10 @@ class MixedDataModule(ImageDataModule):
         """Name the parts.
 
         Args:
-            parts: data modules; validate takes all of them, test and predict the first.
+            parts: Data modules; validate takes all of them, test and predict the first.
 
         Raises:
-            DataError: there are none.
+            DataError: There are none.
         """
         if not parts:
             raise DataError("a mixture of no data sets: give --data.parts at least one")

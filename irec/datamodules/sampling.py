@@ -1,10 +1,11 @@
 """The order of training images: a pure function of seed and epoch, on any number of processes."""
 
 import os
-from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from torch.utils.data import DistributedSampler
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset, DistributedSampler
 
 
 @runtime_checkable
@@ -35,9 +36,9 @@ class EpochSampler(DistributedSampler):
         """Set up the order.
 
         Args:
-            dataset: its random shifts and flips follow the epoch too.
-            n_processes: that share the images; what does not fill all equally is left out.
-            rank: of this process.
+            dataset: Its random shifts and flips follow the epoch too.
+            n_processes: That share the images; what does not fill all equally is left out.
+            rank: Of this process.
         """
         # Where Lightning's seed_everything leaves the seed, for processes that it starts.
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
@@ -50,7 +51,45 @@ class EpochSampler(DistributedSampler):
             drop_last=True,
         )
 
-    def __iter__(self) -> Iterator[int]:
-        """Indices of this process's images, in the epoch's order."""
-        self.dataset.draw(self.seed, self.epoch)
-        return super().__iter__()
+        self.dataset.draw(seed, epoch=0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to an epoch: before its iterator is made, since worker processes copy the images."""
+        super().set_epoch(epoch)
+        self.dataset.draw(self.seed, epoch)
+
+
+@runtime_checkable
+class EvaluatedDataset(Protocol):
+    """Images that come in batches."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __getitems__(self, indices: list[int]) -> UInt8[Tensor, "n 3 h w"]:
+        """A batch."""
+
+
+class EvaluationBatches(Dataset[UInt8[Tensor, "n 3 h w"]]):
+    """Whole batches as items: the same ones are evaluated on any number of processes.
+
+    Attributes:
+        n_batches: How many there are; a process that has none left repeats one, and whoever
+            evaluates can tell by its place that it counts already.
+    """
+
+    def __init__(self, images: EvaluatedDataset, batch_size: int) -> None:
+        """Group images in their order; the last batch may be smaller."""
+        self.images = images
+        self.batch_size = batch_size
+        self.n_batches = -(-len(images) // batch_size)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return self.n_batches
+
+    def __getitem__(self, index: int) -> UInt8[Tensor, "n 3 h w"]:
+        """A batch."""
+        start = index * self.batch_size
+        end = min(start + self.batch_size, len(self.images))
+        return self.images.__getitems__(list(range(start, end)))

@@ -22,6 +22,7 @@ from irec.evaluation.lossy_results import (
 from irec.files import write_atomically
 
 __all__ = [
+    "RESULT_FILES",
     "ImageResult",
     "LossyResult",
     "Results",
@@ -34,6 +35,8 @@ __all__ = [
     "without_infinity",
     "write_results",
 ]
+
+RESULT_FILES = ("results.json", "results.csv", "rate_distortion.png", "rate_distortion.csv")
 
 Row = ImageResult | LossyResult
 _ROW_TYPES: tuple[type[ImageResult] | type[LossyResult], ...] = (ImageResult, LossyResult)

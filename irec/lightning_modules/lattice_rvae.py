@@ -1,4 +1,4 @@
-"""Training, evaluation and use of the lattice RVAE: bits per dimension, AdamW, compression."""
+"""Training and evaluation of the lattice RVAE: bits per dimension, AdamW."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,8 @@ from jaxtyping import UInt8
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from irec.codec.lattice import LatticeCodec
-from irec.datamodules.batches import NamedImage
 from irec.errors import InvalidParameterError
-from irec.lightning_modules.compressing import CompressingModule
-from irec.lightning_modules.compression import CompressedBatch
-from irec.lightning_modules.lossless_compression import compress_each
-from irec.metrics.bits import BitsPerDimension
+from irec.lightning_modules.training import TrainingModule
 from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.lattice import PHASES
 from irec.models.lattice_rvae import (
@@ -37,8 +32,8 @@ class _Terms(NamedTuple):
 
     Attributes:
         nll: -log2 p of the pixels given those before them and z.
-        kl: of all latent tensors.
-        levels: nll of the coarsest pixels, then of each level from coarse to fine.
+        kl: Of all latent tensors.
+        levels: Nll of the coarsest pixels, then of each level from coarse to fine.
     """
 
     nll: Tensor
@@ -46,10 +41,11 @@ class _Terms(NamedTuple):
     levels: list[Tensor]
 
 
-class LatticeRVAEModule(CompressingModule):
+class LatticeRVAEModule(TrainingModule):
     """The lossless model that codes each pixel in the context of its neighbours."""
 
     model: LatticeRVAE
+    monitored = "val/bpd"
 
     def __init__(
         self,
@@ -68,23 +64,23 @@ class LatticeRVAEModule(CompressingModule):
         """Set up model and recipe.
 
         Args:
-            channels: of the features that run through all phases and levels.
-            n_components: of each pixel's mixture of logistics.
-            blocks_per_level: residual blocks in each phase of the finest level, the next, and so
+            channels: Of the features that run through all phases and levels.
+            n_components: Of each pixel's mixture of logistics.
+            blocks_per_level: Residual blocks in each phase of the finest level, the next, and so
                 on; all further levels share the last one's weights.
-            latent_levels: levels that begin with a latent tensor, the coarsest (5) first; level 0
+            latent_levels: Levels that begin with a latent tensor, the coarsest (5) first; level 0
                 has cells of 2x2 pixels, each next one twice the size.
-            latent_channels: stochastic channels of each.
-            learning_rate: of AdamW, after 200 steps of warming up.
-            decay_share: last part of the run in which the learning rate falls to zero.
-            grey_share: share of batches that are made grey, so that one model knows both kinds.
-            checkpoint: name or folder of an exported checkpoint to start from; it decides the
+            latent_channels: Stochastic channels of each.
+            learning_rate: Of AdamW, after 200 steps of warming up.
+            decay_share: Last part of the run in which the learning rate falls to zero.
+            grey_share: Share of batches that are made grey, so that one model knows both kinds.
+            checkpoint: Name or folder of an exported checkpoint to start from; it decides the
                 model's size. predict needs one.
-            compile_model: whether training goes through torch.compile.
-            channels_last: whether convolutions work on [n, h, w, c] in memory.
+            compile_model: Whether training goes through torch.compile.
+            channels_last: Whether convolutions work on [n, h, w, c] in memory.
 
         Raises:
-            InvalidParameterError: a share is not between 0 and 1, or levels are out of order.
+            InvalidParameterError: A share is not between 0 and 1, or levels are out of order.
         """
         config = LatticeRVAEConfig(
             channels, n_components, blocks_per_level, latent_levels, latent_channels
@@ -100,8 +96,6 @@ class LatticeRVAEModule(CompressingModule):
                 "grey_share": grey_share,
             }
         )
-        self.val_bpd = BitsPerDimension()
-        self.test_bpd = BitsPerDimension()
 
     def _terms(self, images: UInt8[Tensor, "n 3 h w"], is_grey: bool = False) -> _Terms:
         pixels = images.float().contiguous(memory_format=self.memory_format)
@@ -135,17 +129,16 @@ class LatticeRVAEModule(CompressingModule):
         self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Bits per dimension, by level and of the latents; of each validation set."""
-        self._evaluate(batch, self.val_bpd, "val")
+        self._evaluate(batch, "val")
 
     def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
         """As validation, on the test set."""
-        self._evaluate(batch, self.test_bpd, "test")
+        self._evaluate(batch, "test")
 
-    def _evaluate(self, batch: Tensor, metric: BitsPerDimension, stage: str) -> None:
+    def _evaluate(self, batch: Tensor, stage: str) -> None:
         terms = self._terms(batch)
-        nats = (terms.nll + terms.kl).double() * (batch[0].numel() * math.log(2.0))
-        metric.update(nats, batch.numel())
-        self.log(f"{stage}/bpd", metric, prog_bar=True, batch_size=len(batch))
+        bpd = (terms.nll + terms.kl).double().mean()
+        self.log(f"{stage}/bpd", bpd, prog_bar=True, batch_size=len(batch))
         self.log(f"{stage}/kl_bpd", terms.kl.mean(), batch_size=len(batch))
         for index, bits in enumerate(terms.levels):
             name = "coarsest" if index == 0 else f"level_{N_LEVELS - index}"
@@ -167,26 +160,6 @@ class LatticeRVAEModule(CompressingModule):
         grey = torch.zeros(n, device=self.device)
         size = (height, width)
         return self.model.generate(PriorSampler(), SampledPixels(size), size, grey).byte()
-
-    def on_predict_start(self) -> None:
-        """Set the coder up on this rank's device.
-
-        Raises:
-            InvalidParameterError: options of lossy models were given.
-        """
-        if self.coder_options.refinement_steps is not None:
-            raise InvalidParameterError("--coder.refinement_steps is for lossy models only")
-        self.codec = LatticeCodec(
-            self.shipped,
-            effort=self.coder_options.effort,
-            seed=self.coder_options.seed,
-            verify=False,
-            device=self.device,
-        )
-
-    def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
-        """Compress a batch without loss."""
-        return compress_each(self.codec, images, self.coder_options.ideal_samples)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW; the learning rate rises for 200 steps, stays, and falls to zero at the end."""

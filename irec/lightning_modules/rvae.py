@@ -1,4 +1,4 @@
-"""Training, evaluation and use of the RVAE: negative ELBO with free bits, Adamax, compression."""
+"""Training and evaluation of the RVAE: negative ELBO with free bits, Adamax."""
 
 import math
 from collections.abc import Sequence
@@ -10,19 +10,17 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from irec.codec import LosslessCodec
-from irec.datamodules.batches import NamedImage
-from irec.errors import InvalidParameterError
-from irec.lightning_modules.compressing import CompressingModule, run_seed
-from irec.lightning_modules.compression import CompressedBatch
-from irec.lightning_modules.lossless_compression import compress_each
-from irec.metrics.bits import BitsPerDimension
+from irec.lightning_modules.training import TrainingModule, run_seed
 from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.likelihoods import LikelihoodName, LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.weight_norm import data_dependent_initialisation, is_initialised
 
 _COLOURS = ("red", "green", "blue")
+# Share of the full weight of the KL with which annealing begins.
+_FIRST_KL_WEIGHT = 0.01
+# A latent channel of a block that holds more of a batch's images than this is in use.
+_ACTIVE_NATS = 0.2
 
 
 class _Terms(NamedTuple):
@@ -30,8 +28,8 @@ class _Terms(NamedTuple):
 
     Attributes:
         distortion: -log p(x | z) of each image in nats, [n].
-        kl_nats: for each latent tensor the KL divergence of image and channel, [n, c].
-        log_scale: of the likelihood, [n, 3, h, w].
+        kl_nats: For each latent tensor the KL divergence of image and channel, [n, c].
+        log_scale: Of the likelihood, [n, 3, h, w].
     """
 
     distortion: Tensor
@@ -39,10 +37,11 @@ class _Terms(NamedTuple):
     log_scale: Tensor
 
 
-class RVAEModule(CompressingModule):
+class RVAEModule(TrainingModule):
     """The lossless model: a ResNet VAE trained on -log p(x|z) + KL(q || p)."""
 
     model: RVAE
+    monitored = "val/bpd"
 
     def __init__(
         self,
@@ -54,6 +53,8 @@ class RVAEModule(CompressingModule):
         milestones: Sequence[int] = (50_000, 100_000, 150_000, 200_000),
         decay: float = 0.3,
         free_bits_nats: float = 0.1,
+        kl_weight: float = 1.0,
+        anneal_steps: int = 0,
         checkpoint: str | None = None,
         compile_model: bool = False,
         channels_last: bool = False,
@@ -61,19 +62,21 @@ class RVAEModule(CompressingModule):
         """Set up model and recipe; the defaults are the paper's (arXiv 2010.01185, appendix).
 
         Args:
-            n_blocks: bidirectional residual blocks.
-            hidden_channels: deterministic channels.
-            latent_channels: stochastic channels of each block.
+            n_blocks: Bidirectional residual blocks.
+            hidden_channels: Deterministic channels.
+            latent_channels: Stochastic channels of each block.
             likelihood: "logistic" (the paper's) or "conditional_logistic".
-            learning_rate: of Adamax.
-            milestones: steps at which the learning rate is multiplied by `decay`.
-            decay: that factor.
+            learning_rate: Of Adamax.
+            milestones: Steps at which the learning rate is multiplied by `decay`.
+            decay: That factor.
             free_bits_nats: KL below which a latent channel of a block costs nothing in training
                 (sum over positions, mean over the batch).
-            checkpoint: name or folder of an exported checkpoint to start from; it decides the
+            kl_weight: Of the KL in the objective; 1 is the negative ELBO.
+            anneal_steps: Steps over which that weight rises from a hundredth of itself.
+            checkpoint: Name or folder of an exported checkpoint to start from; it decides the
                 model's size and likelihood. predict needs one.
-            compile_model: whether training goes through torch.compile, which takes a minute first.
-            channels_last: whether convolutions work on [n, h, w, c] in memory: faster on GPUs
+            compile_model: Whether training goes through torch.compile, which takes a minute first.
+            channels_last: Whether convolutions work on [n, h, w, c] in memory: faster on GPUs
                 with tensor cores, and in half precision.
         """
         config = RVAEConfig(n_blocks, hidden_channels, latent_channels, likelihood)
@@ -86,10 +89,10 @@ class RVAEModule(CompressingModule):
                 "milestones": list(milestones),
                 "decay": decay,
                 "free_bits_nats": free_bits_nats,
+                "kl_weight": kl_weight,
+                "anneal_steps": anneal_steps,
             }
         )
-        self.val_bpd = BitsPerDimension()
-        self.test_bpd = BitsPerDimension()
 
     def on_train_start(self) -> None:
         """Initialise a fresh model from the first batch of all ranks together, then compile it."""
@@ -101,8 +104,7 @@ class RVAEModule(CompressingModule):
                 torch.manual_seed(run_seed())
                 self.model(together, PosteriorSampler())
             # Every rank came to the same but for rounding, which must not stay between them.
-            state = self.trainer.strategy.broadcast(self.model.state_dict())
-            self.model.load_state_dict(state)
+            self.same_on_all_ranks()
         super().on_train_start()
 
     def _terms(self, images: UInt8[Tensor, "n 3 h w"]) -> _Terms:
@@ -127,8 +129,22 @@ class RVAEModule(CompressingModule):
         to_bpd = 1.0 / (batch[0].numel() * math.log(2.0))
         nll, kl = distortion.mean().detach() * to_bpd, per_channel.sum().detach() * to_bpd
         self.log("train/bpd", nll + kl, prog_bar=True)
-        self.log_dict({"train/nll_bpd": nll, "train/kl_bpd": kl})
-        return distortion.mean() + free.sum()
+        loss = distortion.mean() + self.kl_weight() * free.sum()
+        self.log_dict(
+            {
+                "train/nll_bpd": nll,
+                "train/kl_bpd": kl,
+                "train/loss_bpd": loss.detach() * to_bpd,
+                "train/kl_weight": self.kl_weight(),
+            }
+        )
+        return loss
+
+    def kl_weight(self) -> float:
+        """Weight of the KL in this step's objective."""
+        n_steps = self.hparams["anneal_steps"]
+        done = min(1.0, self.global_step / n_steps) if n_steps else 1.0
+        return self.hparams["kl_weight"] * (_FIRST_KL_WEIGHT + (1.0 - _FIRST_KL_WEIGHT) * done)
 
     def _mean_over_ranks(self, values: Tensor) -> Tensor:
         values = values.detach().clone()
@@ -139,20 +155,22 @@ class RVAEModule(CompressingModule):
 
     def validation_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
         """Bits per dimension (one posterior sample), and the KL of each latent tensor."""
-        self._evaluate(batch, self.val_bpd, "val")
+        self._evaluate(batch, "val")
 
     def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
         """As validation, on the test set."""
-        self._evaluate(batch, self.test_bpd, "test")
+        self._evaluate(batch, "test")
 
-    def _evaluate(self, batch: Tensor, metric: BitsPerDimension, stage: str) -> None:
+    def _evaluate(self, batch: Tensor, stage: str) -> None:
         distortion, kl_nats, log_scale = self._terms(batch)
         total = distortion.double() + torch.stack([kl.sum(1) for kl in kl_nats]).double().sum(0)
-        metric.update(total, batch.numel())
-        self.log(f"{stage}/bpd", metric, prog_bar=True, batch_size=len(batch))
+        bpd = total.mean() / (batch[0].numel() * math.log(2.0))
+        self.log(f"{stage}/bpd", bpd, prog_bar=True, batch_size=len(batch))
         for index, kl in enumerate(kl_nats):
             nats = kl.sum(1).mean()
             self.log(f"{stage}/kl_nats/tensor_{index:02d}", nats, batch_size=len(batch))
+        active = torch.stack([(kl.mean(0) > _ACTIVE_NATS).float().mean() for kl in kl_nats]).mean()
+        self.log(f"{stage}/active_latent_channels", active, batch_size=len(batch))
         for colour, scale in zip(_COLOURS, log_scale.exp().mean((0, 2, 3)), strict=True):
             self.log(f"{stage}/scale_grey_levels/{colour}", scale, batch_size=len(batch))
 
@@ -166,26 +184,6 @@ class RVAEModule(CompressingModule):
         """Images that the model dreams up: all latent tensors from their priors."""
         parameters = self.model.generate(PriorSampler(), None, n, height, width)
         return parameters.typical_image().round().byte()
-
-    def on_predict_start(self) -> None:
-        """Set the coder up on this rank's device.
-
-        Raises:
-            InvalidParameterError: options of lossy models were given.
-        """
-        if self.coder_options.refinement_steps is not None:
-            raise InvalidParameterError("--coder.refinement_steps is for lossy models only")
-        self.codec = LosslessCodec(
-            self.shipped,
-            effort=self.coder_options.effort,
-            seed=self.coder_options.seed,
-            verify=False,
-            device=self.device,
-        )
-
-    def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
-        """Compress a batch without loss."""
-        return compress_each(self.codec, images, self.coder_options.ideal_samples)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adamax with the learning rate multiplied by `decay` at each milestone (in steps)."""

@@ -1,4 +1,4 @@
-"""Training, evaluation and use of the two-level VAE: lambda * distortion + bits per pixel, Adam."""
+"""Training and evaluation of the two-level VAE: lambda * distortion + bits per pixel, Adam."""
 
 import math
 from collections.abc import Sequence
@@ -10,18 +10,13 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from irec.codec import LossyCodec, nearest_quality
-from irec.datamodules.batches import NamedImage
-from irec.errors import DataError, InvalidParameterError
-from irec.lightning_modules.compressing import CompressingModule
-from irec.lightning_modules.compression import CompressedBatch
-from irec.lightning_modules.lossy_compression import compress_at_qualities
+from irec.errors import DataError
+from irec.lightning_modules.training import TrainingModule
 from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.two_level_vae import Distortion, TwoLevelVAE, TwoLevelVAEConfig
 
 Schedule = Literal["constant", "cosine"]
 
-_DEFAULT_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
 # What is left of the learning rate at the end of a cosine.
 _LAST_RATE = 0.01
 # Share of the full weight of the bits with which annealing begins.
@@ -35,9 +30,9 @@ class _Terms(NamedTuple):
     """What the objective consists of, for each of n images.
 
     Attributes:
-        image: decoded from one posterior sample, in grey levels, [n, 3, h, w].
+        image: Decoded from one posterior sample, in grey levels, [n, 3, h, w].
         bpp: KL divergence of z2 and of z1 in bits per pixel, [2, n].
-        mse: mean squared error in squared grey levels, [n].
+        mse: Mean squared error in squared grey levels, [n].
     """
 
     image: Tensor
@@ -45,7 +40,7 @@ class _Terms(NamedTuple):
     mse: Tensor
 
 
-class TwoLevelVAEModule(CompressingModule):
+class TwoLevelVAEModule(TrainingModule):
     """The lossy model: a two-level VAE trained on lambda * distortion + bits per pixel."""
 
     model: TwoLevelVAE
@@ -68,20 +63,20 @@ class TwoLevelVAEModule(CompressingModule):
         """Set up model and recipe; the defaults are the paper's (arXiv 2010.01185, appendix).
 
         Args:
-            channels: of the hidden layers of analysis and synthesis.
-            latent_channels: of the lower latent tensor, at 1/16 of the resolution.
-            hyper_channels: of the upper latent tensor, at 1/64, and of the hyper transforms.
-            lambdas: trade-offs between distortion and bits, ascending. One trains a model of one
+            channels: Of the hidden layers of analysis and synthesis.
+            latent_channels: Of the lower latent tensor, at 1/16 of the resolution.
+            hyper_channels: Of the upper latent tensor, at 1/64, and of the hyper transforms.
+            lambdas: Trade-offs between distortion and bits, ascending. One trains a model of one
                 rate; several train a model for all rates between the first and the last.
             distortion: "mse" is 255^2 MSE of images in [0, 1]; "ms_ssim" is 255 (1 - MS-SSIM).
-            learning_rate: of Adam.
+            learning_rate: Of Adam.
             schedule: "constant", or "cosine" down to a hundredth at the last step.
-            warmup_steps: steps over which the learning rate rises from zero.
-            anneal_steps: steps over which the weight of the bits rises from a tenth to one.
-            checkpoint: name or folder of an exported checkpoint to start from; it decides the
+            warmup_steps: Steps over which the learning rate rises from zero.
+            anneal_steps: Steps over which the weight of the bits rises from a tenth to one.
+            checkpoint: Name or folder of an exported checkpoint to start from; it decides the
                 model's size and rates. predict needs one.
-            compile_model: whether training goes through torch.compile, which takes a minute first.
-            channels_last: whether convolutions work on [n, h, w, c] in memory: faster on GPUs
+            compile_model: Whether training goes through torch.compile, which takes a minute first.
+            channels_last: Whether convolutions work on [n, h, w, c] in memory: faster on GPUs
                 with tensor cores, and in half precision.
         """
         config = TwoLevelVAEConfig(
@@ -140,6 +135,7 @@ class TwoLevelVAEModule(CompressingModule):
             }
         )
         self.log("train/loss", (trade_off * distortion + bpp).detach().mean())
+        self.log("train/kl_weight", self._kl_weight())
         # Otherwise images that are given many bits would count for more than the others.
         weight = (_middle(self.model.config.lambdas) / trade_off).sqrt()
         return (weight * (trade_off * distortion + self._kl_weight() * bpp)).mean()
@@ -189,38 +185,6 @@ class TwoLevelVAEModule(CompressingModule):
         position = torch.linspace(0.0, float(highest), n, device=self.device)
         decoded = self.model.generate(PriorSampler(), None, height, width, position)
         return decoded.round().clamp(0, 255).byte()
-
-    @property
-    def qualities(self) -> Sequence[float | None]:
-        """What each image is compressed at: by default at the paper's lambdas.
-
-        Raises:
-            InvalidParameterError: as for other models, or no quality at all was asked for.
-        """
-        if len(self.model.config.lambdas) == 1:
-            return super().qualities
-        asked = self.coder_options.qualities
-        if asked is not None and not asked:
-            raise InvalidParameterError("--coder.qualities is empty: name at least one")
-        # Each but once: files of the same quality are the same.
-        wanted = _DEFAULT_QUALITIES if asked is None else asked
-        return list(dict.fromkeys(map(nearest_quality, wanted)))
-
-    def on_predict_start(self) -> None:
-        """Set the coder up on this rank's device."""
-        self.codec = LossyCodec(
-            self.shipped,
-            effort=self.coder_options.effort,
-            seed=self.coder_options.seed,
-            verify=False,
-            device=self.device,
-            refinement_steps=self.coder_options.refinement_steps,
-        )
-
-    def compress(self, images: Sequence[NamedImage]) -> CompressedBatch:
-        """Compress each image at each quality."""
-        ideal_samples = self.coder_options.ideal_samples
-        return compress_at_qualities(self.codec, images, self.qualities, ideal_samples)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, with warm-up and the schedule that was asked for."""

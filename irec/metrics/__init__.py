@@ -1,1 +1,1 @@
-"""Metrics: exact bit counts; imports no other part of irec."""
+"""Metrics of images and of sets of them; imports no other part of irec."""

@@ -69,6 +69,27 @@ def test_an_offline_run_of_fit_holds_config_figures_and_pictures(images):
         assert Image.open(path).size[1] == height
 
 
+def test_a_resumed_run_is_one_run_with_its_best_figures(images):
+    for epochs in (1, 2):
+        arguments = fit_arguments(images, epochs=epochs)
+        chosen = [f"--trainer.logger={CONFIGS / 'logger' / 'wandb.yaml'}", "--ckpt_path=last"]
+        assert main([*arguments, *chosen, "--quiet"]) == 0
+        end_runs()
+    paths = list(Path("runs").rglob("*.wandb"))
+    runs = [logged(path.parent) for path in paths]
+    assert len({run.run_id for run, *_ in runs}) == 1
+    assert [run.job_type for run, *_ in runs] == ["train", "train"]
+    for _, history, _, summary in runs:
+        assert summary["val/bpd"] == {"min": min(history["val/bpd"])}
+        assert all(value > 0 for value in history["train/gradient_norm"])
+    # Started over, it is another one.
+    arguments = fit_arguments(images, epochs=1)
+    assert main([*arguments, *chosen[:1], "--ckpt_path=null", "--quiet"]) == 0
+    end_runs()
+    (path,) = set(Path("runs").rglob("*.wandb")) - set(paths)
+    assert logged(path.parent)[0].run_id != runs[0][0].run_id
+
+
 def test_csv_works_by_configuration_alone(images):
     fit_with("csv", images)
     with Path("runs/version_0/metrics.csv").open() as file:
@@ -96,6 +117,8 @@ def test_predict_is_a_run_of_its_own(images, tiny_checkpoint):
     run, history, config, summary = logged("runs")
     assert (run.job_type, run.run_group) == ("compress", tiny_checkpoint.name)
     assert config["compression"]["effort"] == 1
+    assert config["resolved"]["data"]["init_args"]["predict"] == [images]
+    assert summary["n_failed"] == 0
     assert history["images"][0]["nrows"] == 8
     assert sum(history["histograms/overhead"][0]["values"]) == 8
     assert len(history["decoded"][0]["captions"]) == 8

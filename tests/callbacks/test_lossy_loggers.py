@@ -76,7 +76,8 @@ def test_thumbnails_are_small_and_of_the_decoded_files(pictures, one_rate_checkp
     assert sorted(history["decoded"][0]["captions"]) == ["a.png", "b.png"]
     names = {Path(name).name for name in history["decoded"][0]["filenames"]}
     found = [Image.open(path) for path in Path("runs").rglob("*.png") if path.name in names]
-    assert {image.size for image in found} == {(128, 17), (20, 30)}
+    # Each to the right of its original.
+    assert {image.size for image in found} == {(256, 17), (40, 30)}
 
 
 def test_csv_holds_the_totals_that_there_are(pictures, tiny_lossy_checkpoint):
@@ -94,7 +95,7 @@ def test_csv_holds_the_totals_that_there_are(pictures, tiny_lossy_checkpoint):
 def test_an_exact_image_can_be_logged(tiny_lossy_checkpoint, monkeypatch):
     Path("pictures").mkdir()
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save("pictures/flat.png")
-    monkeypatch.setattr("irec.lightning_modules.lossy_compression.psnr_db", lambda *_: np.inf)
+    monkeypatch.setattr("irec.measuring.measure.psnr_db", lambda *_: np.inf)
     for name in ("wandb", "csv"):
         predict(tiny_lossy_checkpoint, "pictures", name, "--coder.qualities=[0,50]")
     assert json.loads(Path("out/results.json").read_text())["total"]["psnr_db"] == "inf"

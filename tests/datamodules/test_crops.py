@@ -32,13 +32,28 @@ def test_random_crops_lie_inside_the_image():
     batch = draws(crops, 5, 400).int()
     tops, lefts = batch[:, 0].amin((1, 2)), batch[:, 1].amin((1, 2))
     flipped = batch[:, 1, 0, 0] > batch[:, 1, 0, -1]
-    assert set(tops.tolist()) == set(range(16, 39))
-    assert set(lefts.tolist()) == set(range(48, 69))
+    # The second of two shares of 39 places, and the third of three shares of 69.
+    assert set(tops.tolist()) == set(range(19, 39))
+    assert set(lefts.tolist()) == set(range(46, 69))
     assert 140 < flipped.sum() < 260
     unflipped = torch.where(flipped[:, None, None, None], batch.flip(3), batch)
     for crop, top, left in zip(unflipped, tops, lefts, strict=True):
         expected = image[top : top + 32, left : left + 32].transpose(2, 0, 1)
         np.testing.assert_array_equal(crop, expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(56, 32), (70, 100), (95, 33)])
+def test_random_crops_reach_every_row_and_column(height, width):
+    image = np.ones((height, width, 3), np.uint8)
+    crops, seen = CropDataset([image], 32, is_random=True), np.zeros((height, width), bool)
+    for epoch in range(300):
+        crops.draw(seed=1, epoch=epoch)
+        for (_, row, column), (down, right) in zip(crops.cells, crops._places, strict=True):
+            top = crops._start(row, height, float(down))
+            left = crops._start(column, width, float(right))
+            seen[top : top + 32, left : left + 32] = True
+    assert seen.any(axis=0).all()
+    assert seen.any(axis=1).all()
 
 
 def test_images_of_the_size_of_a_crop_are_only_flipped():

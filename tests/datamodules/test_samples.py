@@ -6,7 +6,7 @@ from irec.errors import DataError
 
 
 def test_three_photographs_are_bundled():
-    data = SampleImagesDataModule(predict_batch_size=2)
+    data = SampleImagesDataModule()
     data.setup("predict")
     images = [image for batch in data.predict_dataloader() for image in batch.images]
     assert [(image.name, image.pixels.shape) for image in images] == [

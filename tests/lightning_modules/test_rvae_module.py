@@ -125,9 +125,9 @@ def test_a_run_is_not_continued_with_another_model(tmp_path, data):
         )
 
 
-def test_predict_without_weights_says_what_to_give(tmp_path, data):
-    with pytest.raises(CheckpointError, match=r"--model\.checkpoint"):
-        trainer(tmp_path).predict(tiny_module(), datamodule=data, return_predictions=False)
+def test_a_model_without_exported_weights_compresses_nothing():
+    with pytest.raises(CheckpointError, match=r"irec export .*--model\.checkpoint"):
+        _ = tiny_module().shipped
 
 
 def test_export_of_something_else_is_refused(tmp_path):

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from lightning.pytorch import Callback, Trainer
 
 from irec.datamodules.image_folder import ImageFolderDataModule
-from irec.errors import CheckpointError, DataError, InvalidParameterError
-from irec.lightning_modules.compression import CoderOptions
+from irec.errors import CheckpointError, DataError
 from irec.lightning_modules.two_level_vae import TwoLevelVAEModule, _lambda_at
 from irec.models.latent_source import PosteriorSampler
 from irec.models.rate_control import anchor_position
@@ -204,40 +203,6 @@ def test_pictures_have_the_size_of_what_they_show():
     assert module.sample(2, 64, 128).shape == (2, 3, 64, 128)
     one_rate = tiny_module(lambdas=(0.01,))
     assert one_rate.reconstruct(images).shape == images.shape
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        (None, [0.0, 25.0, 50.0, 75.0, 100.0]),
-        ([100.0, 0.0], [100.0, 0.0]),
-        # Files know halves, and the same file need not be made twice.
-        ([33.3, 33.5, 33.6, 0.0], [33.5, 0.0]),
-    ],
-)
-def test_qualities_are_those_that_files_will_have(asked, expected):
-    module = tiny_module()
-    module.coder_options = CoderOptions(qualities=asked)
-    assert list(module.qualities) == expected
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [([], "empty"), ([50.0, 101.0], "0 to 100"), ([math.nan], "0 to 100"), ([-1.0], "0 to 100")],
-)
-def test_impossible_qualities_are_refused(asked, message):
-    module = tiny_module()
-    module.coder_options = CoderOptions(qualities=asked)
-    with pytest.raises(InvalidParameterError, match=message):
-        _ = module.qualities
-
-
-def test_a_model_of_one_rate_has_no_qualities():
-    module = tiny_module(lambdas=(0.01,))
-    assert list(module.qualities) == [None]
-    module.coder_options = CoderOptions(qualities=[50.0])
-    with pytest.raises(InvalidParameterError, match="several rates"):
-        _ = module.qualities
 
 
 def test_a_module_started_from_a_checkpoint_has_its_rates(tiny_lossy_checkpoint, tiny_checkpoint):

@@ -19,19 +19,28 @@ class BreaksOff(Exception):
 
 
 class BreakOff(Callback):
-    """Ends a run in its last epoch, as a kill would."""
+    """Ends a run in an epoch, as a kill would."""
+
+    def __init__(self, epoch=2):
+        self.epoch = epoch
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
-        if (trainer.current_epoch, batch_idx) == (2, 1):
+        if (trainer.current_epoch, batch_idx) == (self.epoch, 1):
             raise BreaksOff
 
 
-def fit(folder, data, *more, ckpt_path=None, **options):
+def fit(folder, data, *more, ckpt_path=None, epochs=3, check_every=1, **options):
     recipe = {"learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 2, "anneal_steps": 4}
     module = tiny_module(**{**recipe, **options})
     average = EMAWeightAveraging(decay=0.9, use_buffers=False)
     callbacks = [average, RunCheckpoint(str(folder / "run")), *more]
-    run = trainer(folder, max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
+    run = trainer(
+        folder,
+        max_epochs=epochs,
+        check_val_every_n_epoch=check_every,
+        callbacks=callbacks,
+        enable_checkpointing=True,
+    )
     run.fit(module, datamodule=data, ckpt_path=ckpt_path)
     return folder / "run" / "last.ckpt"
 
@@ -51,6 +60,18 @@ def test_a_run_broken_off_ends_with_the_weights_of_an_unbroken_one(tmp_path):
         assert any(
             not torch.equal(broken[part][name], value) for name, value in unbroken[part].items()
         )
+
+
+def test_a_run_broken_off_between_validations_ends_as_an_unbroken_one(tmp_path):
+    data, often = data_of(tmp_path), {"epochs": 5, "check_every": 2}
+    unbroken = torch.load(fit(tmp_path / "unbroken", data, **often), weights_only=True)
+    with pytest.raises(BreaksOff):
+        fit(tmp_path, data, BreakOff(epoch=3), **often)
+    continued = torch.load(fit(tmp_path, data, ckpt_path="last", **often), weights_only=True)
+    assert continued["global_step"] == unbroken["global_step"] == 10
+    for part in ("state_dict", "current_model_state"):
+        for name, value in unbroken[part].items():
+            assert torch.equal(continued[part][name], value), name
 
 
 def test_a_run_is_not_continued_with_other_rates(tmp_path):

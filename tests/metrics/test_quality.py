@@ -2,13 +2,8 @@ import math
 
 import numpy as np
 import pytest
-import torch
-import torch.distributed
-import torch.multiprocessing
 from scipy.ndimage import correlate1d
-from torchmetrics.image import PeakSignalNoiseRatio
 
-from irec.metrics.mean_quality import MeanMsSsim, MeanPSNR
 from irec.metrics.quality import MS_SSIM_MIN_SIDE, ms_ssim, psnr_db
 from tests.pictures import noise, picture
 
@@ -105,58 +100,3 @@ def test_views_and_read_only_arrays_are_taken():
     flipped = image[::-1, ::-1], other[::-1, ::-1]
     assert psnr_db(*flipped) == pytest.approx(psnr_db(image, other))
     assert ms_ssim(*flipped) is not None
-
-
-def as_batch(*images):
-    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
-
-
-def test_mean_psnr_is_the_mean_of_images_and_not_of_errors():
-    images = [noise(8, 9, 3, seed=seed) for seed in range(4)]
-    others = [degraded(image, sigma) for image, sigma in zip(images, [1, 5, 20, 80], strict=True)]
-    metric = MeanPSNR()
-    metric.update(as_batch(*others[:3]), as_batch(*images[:3]))
-    metric.update(as_batch(others[3]), as_batch(images[3]))
-    expected = np.mean([psnr_db(*pair) for pair in zip(images, others, strict=True)])
-    assert metric.compute().item() == pytest.approx(expected, rel=1e-12)
-    theirs = PeakSignalNoiseRatio(data_range=255.0, dim=(1, 2, 3), reduction="elementwise_mean")
-    theirs.update(as_batch(*others).float(), as_batch(*images).float())
-    assert metric.compute().item() == pytest.approx(theirs.compute().item(), rel=1e-5)
-
-
-def test_mean_ms_ssim_leaves_small_images_out():
-    images = [picture(161, 170, 3, seed=seed) for seed in range(2)]
-    others = [degraded(image, sigma) for image, sigma in zip(images, [10, 40], strict=True)]
-    metric = MeanMsSsim()
-    metric.update(as_batch(*others), as_batch(*images))
-    small = as_batch(noise(32, 32, 3))
-    metric.update(small, 255 - small)
-    expected = np.mean([ms_ssim(*pair) for pair in zip(images, others, strict=True)])
-    assert metric.compute().item() == pytest.approx(expected, rel=1e-9)
-    assert int(metric.n_images) == 2
-
-
-def _rank(rank, rendezvous, results):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2
-    )
-    psnr, similarity = MeanPSNR(), MeanMsSsim()
-    # Uneven shards.
-    for seed in range(rank, 3, 2):
-        image = as_batch(picture(161, 161, 1, seed=seed))
-        for metric in (psnr, similarity):
-            metric.update(image // 2, image)
-    torch.save((psnr.compute(), similarity.compute()), f"{results}{rank}")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.ddp
-def test_two_processes_agree_with_one(tmp_path):
-    torch.multiprocessing.spawn(
-        _rank, args=(str(tmp_path / "rendezvous"), str(tmp_path / "value")), nprocs=2
-    )
-    images = [picture(161, 161, 1, seed=seed) for seed in range(3)]
-    for rank in range(2):
-        psnr, similarity = torch.load(tmp_path / f"value{rank}")
-        assert psnr.item() == pytest.approx(np.mean([psnr_db(x // 2, x) for x in images]))
-        assert similarity.item() == pytest.approx(np.mean([ms_ssim(x // 2, x) for x in images]))

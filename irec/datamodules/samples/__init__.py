@@ -15,14 +15,13 @@ SAMPLES = Path(__file__).parent
 class SampleImagesDataModule(ImageDataModule):
     """The bundled photographs, for predict only: three images are no training set."""
 
-    def __init__(self, predict_batch_size: int = 16, max_predict_images: int | None = None) -> None:
+    def __init__(self, max_predict_images: int | None = None) -> None:
         """Say how much is compressed at once.
 
         Args:
-            predict_batch_size: images per batch of compression.
-            max_predict_images: compress at most the first so many images.
+            max_predict_images: Compress at most the first so many images.
         """
-        super().__init__(batch_size=1, predict_batch_size=predict_batch_size)
+        super().__init__(batch_size=1, predict_batch_size=1)
         self.max_predict_images = max_predict_images
 
     def setup(self, stage: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run of predict has done so far, so that the same command goes on where it was killed."""
+"""What a run has done so far, so that the same command goes on where it was killed."""
 
 import hashlib
 import json

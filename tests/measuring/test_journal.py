@@ -1,6 +1,6 @@
 import pytest
 
-from irec.evaluation.journal import Journal
+from irec.measuring.journal import Journal
 from tests.evaluation.rows import lossless_row, lossy_row
 from tests.pictures import noise
 

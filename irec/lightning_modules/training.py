@@ -1,0 +1,245 @@
+"""What models share while they are trained: weights, seeds of steps, figures of whole sets."""
+
+import copy
+import math
+import os
+from dataclasses import asdict
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+import torch.distributed
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from irec.errors import CheckpointError, InvalidParameterError, TrainingError
+from irec.metrics.set_means import SetMeans
+from irec.models.zoo import Checkpoint, load_checkpoint
+
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_PRIME = 1_000_003
+
+
+class TrainingModule(LightningModule):
+    """A model that trains, resumes and is evaluated; a subclass adds the objective.
+
+    What a subclass logs while it is evaluated are means over batches of `batch_size` images. They
+    are brought together here, so that figures are those of the whole set on any number of
+    processes.
+
+    Attributes:
+        model: The network.
+        checkpoint: The exported checkpoint that it came from, if any.
+        monitored: The figure of validation that says how good the model is; lower is better.
+    """
+
+    model: nn.Module
+    monitored: ClassVar[str] = "val/loss"
+
+    def __init__(
+        self,
+        architecture: type[nn.Module],
+        config: Any,
+        checkpoint: str | None,
+        compile_model: bool,
+        channels_last: bool,
+    ) -> None:
+        """Build the model, or take it from a checkpoint.
+
+        Args:
+            architecture: Of the model.
+            config: A dataclass; without effect where a checkpoint is named.
+            checkpoint: Name or folder of an exported checkpoint.
+            compile_model: Whether training goes through torch.compile.
+            channels_last: Whether convolutions work on [n, h, w, c] in memory.
+
+        Raises:
+            CheckpointError: The checkpoint is absent, damaged, or of another architecture.
+        """
+        super().__init__()
+        self.checkpoint: Checkpoint | None = None
+        if checkpoint is None:
+            self.model = architecture(config)
+        else:
+            self.checkpoint = load_checkpoint(checkpoint)
+            if not isinstance(self.checkpoint.model, architecture):
+                raise CheckpointError(
+                    f"{checkpoint} holds a {type(self.checkpoint.model).__name__}, "
+                    f"{type(self).__name__} needs a {architecture.__name__}: name another with "
+                    "--model.checkpoint, or another class with --model"
+                )
+            self.model = copy.deepcopy(self.checkpoint.model).requires_grad_(True)
+        # A run's checkpoint describes its model by itself, wherever the weights came from.
+        self.save_hyperparameters(_plain(self.model.config), ignore=["checkpoint"])
+        self.compile_model = compile_model
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        # Before the optimiser and DDP look at the weights.
+        self.model.to(memory_format=self.memory_format)
+        self._means: dict[int, SetMeans] = {}
+        self._shown: dict[str, bool] = {}
+        self._evaluation: _Evaluation | None = None
+        self._losses: Tensor | None = None
+
+    def setup(self, stage: str) -> None:
+        """Refuse what the models cannot do.
+
+        Raises:
+            InvalidParameterError: Weights were to be kept in another precision than float32.
+        """
+        if self.trainer.precision not in _PRECISIONS:
+            raise InvalidParameterError(
+                f"--trainer.precision {self.trainer.precision}: weights stay in float32, so it is "
+                f"one of {', '.join(_PRECISIONS)}"
+            )
+
+    def on_train_start(self) -> None:
+        """Compile the model where that was asked for."""
+        if self.compile_model:
+            # In place: the names of the weights stay. For each shape by itself: sizes that are
+            # symbols break the layers whose shapes are computed from them.
+            self.model.compile(dynamic=False)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Let a step's random numbers depend on seed, place in the run, and rank alone.
+
+        No checkpoint holds the state of the generators; so a resumed run draws what an unbroken
+        one does, and no two ranks or accumulated batches draw the same.
+        """
+        _seed(run_seed(), self.global_rank, self.trainer.current_epoch, batch_idx)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Stop a run that has gone astray, before it is saved.
+
+        Raises:
+            TrainingError: A loss since the last look was NaN or infinite.
+        """
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if loss is None:
+            return
+        # Zero times NaN or infinity is NaN, and stays so; nothing waits for a GPU here.
+        bad = loss.detach() * 0.0
+        self._losses = bad if self._losses is None else self._losses + bad
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if not (self.trainer.is_last_batch or (batch_idx + 1) % every == 0):
+            return
+        is_good, self._losses = bool(torch.isfinite(self._losses)), None
+        if not self.trainer.strategy.reduce_boolean_decision(is_good, all=True):
+            raise TrainingError(
+                f"the loss became NaN or infinite before step {self.trainer.global_step}; the last "
+                "checkpoint is of an epoch before that: lower --model.learning_rate or "
+                "--trainer.gradient_clip_val, and start the same command again"
+            )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the gradient's norm, before it is clipped."""
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            gradients = [value.grad for value in self.parameters() if value.grad is not None]
+            self.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+
+    def on_validation_batch_start(
+        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Prepare for :meth:`log`."""
+        self._begin_evaluating(batch_idx, self.trainer.val_dataloaders, dataloader_idx)
+
+    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """As for validation."""
+        self._begin_evaluating(batch_idx, self.trainer.test_dataloaders, dataloader_idx)
+
+    def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        """As Lightning's; but what evaluation logs of batches is averaged over the whole set."""
+        if self._evaluation is None:
+            super().log(name, value, *args, **kwargs)
+        elif self._evaluation.counts:
+            n_images = kwargs.get("batch_size", 1)
+            self._means[self._evaluation.which].add(name, value, n_images)
+            self._shown[name] = kwargs.get("prog_bar", False)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over each set, and over the sets where there are several."""
+        self._evaluation = None
+        sets = {which: means.compute() for which, means in sorted(self._means.items())}
+        for name in dict.fromkeys(name for means in sets.values() for name in means):
+            found = {which: means[name] for which, means in sets.items() if name in means}
+            prog_bar = self._shown.get(name, False)
+            super().log(name, sum(found.values()) / len(found), prog_bar=prog_bar)
+            for which, mean in found.items() if len(sets) > 1 else ():
+                super().log(f"{name}/set_{which}", mean)
+        self._means = {}
+
+    def on_test_epoch_end(self) -> None:
+        """As for validation."""
+        self.on_validation_epoch_end()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on from a run with a model of another kind or size.
+
+        Raises:
+            CheckpointError: Saying in what they differ.
+        """
+        for name, value in _plain(self.model.config).items():
+            found = checkpoint["hyper_parameters"].get(name)
+            if found != value:
+                raise CheckpointError(
+                    f"the last checkpoint of this run has {name} {found}, asked for is {value}; "
+                    "name another folder for checkpoints, or start over with --ckpt_path null"
+                )
+
+    @property
+    def shipped(self) -> Checkpoint:
+        """The exported checkpoint that files are made with.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        if self.checkpoint is None:
+            raise CheckpointError(
+                "predict needs an exported checkpoint, others could not decode its files: make one "
+                "with `irec export RUN/checkpoints/last.ckpt -o FOLDER`, then add "
+                "--model.checkpoint FOLDER"
+            )
+        return self.checkpoint
+
+    def same_on_all_ranks(self) -> None:
+        """Give every rank the first one's weights, to the bit."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for value in self.model.state_dict().values():
+                torch.distributed.broadcast(value, src=0)
+
+    def _begin_evaluating(self, batch_idx: int, loaders: Any, which: int) -> None:
+        """Note which batch of which set comes next."""
+        loader = loaders[which] if isinstance(loaders, list) else loaders
+        n_single = len(loader.dataset) if loader.batch_size == 1 else math.inf
+        n_batches = getattr(loader.dataset, "n_batches", n_single)
+        number = batch_idx * self.trainer.world_size + self.global_rank
+        # Where batches do not come out even, some rank repeats one, which counts once.
+        self._evaluation = _Evaluation(which, counts=number < n_batches)
+        self._means.setdefault(which, SetMeans())
+        # Posterior noise depends on the batch's place in the set, whichever rank has it.
+        _seed(run_seed(), which, number)
+
+
+class _Evaluation(NamedTuple):
+    """A step of evaluation: of which set, and whether its batch is not a repetition."""
+
+    which: int
+    counts: bool
+
+
+def run_seed() -> int:
+    """Where Lightning's seed_everything leaves the seed, for processes that it starts too."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
+def _seed(*place: int) -> None:
+    mixed = 0
+    for number in place:
+        mixed = mixed * _PRIME + number
+    torch.manual_seed(mixed % 2**32)
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """A configuration as checkpoints hold it: they know lists, not tuples."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(config).items()
+    }

@@ -1,0 +1,1 @@
+"""Compressing a set of images, decoding and measuring each: what predict and evaluate share."""

@@ -1,0 +1,179 @@
+"""Images to files, decode-verified, with all figures: one row of the table for each file."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from irec.codec import Codec, Encoded, Ideal
+from irec.datamodules.batches import FailedImage, NamedImage
+from irec.errors import IrecError
+from irec.evaluation.classical import png_bits, webp_bits
+from irec.evaluation.results import ImageResult, LossyResult
+from irec.measuring.compression import CompressedBatch, CompressedImage
+from irec.metrics.quality import ms_ssim, psnr_db
+
+
+def measure(
+    codec: Codec,
+    images: Sequence[NamedImage],
+    qualities: Sequence[float | None],
+    ideal_samples: int,
+) -> CompressedBatch:
+    """Compress images, decode each file by itself, and compare; one that fails harms no other.
+
+    Args:
+        codec: Without `verify`: both directions are timed here.
+        images: A batch.
+        qualities: That each image is compressed at.
+        ideal_samples: Posterior samples over which the ideal is averaged.
+    """
+    # Lightning's precision is for training; files are made in the codec's own.
+    with torch.autocast(codec.device.type, enabled=False):
+        if codec.profile.is_lossy:
+            return _each(
+                [[image] for image in images],
+                lambda one: [
+                    _lossy(codec, one[0], quality, ideal_samples) for quality in qualities
+                ],
+            )
+        done = _each([images], lambda batch: _lossless(codec, batch, ideal_samples))
+        if not done.failures or len(images) == 1:
+            return done
+        # What fails together is tried one by one.
+        return _each(
+            [[image] for image in images], lambda one: _lossless(codec, one, ideal_samples)
+        )
+
+
+def _each(
+    batches: Sequence[Sequence[NamedImage]],
+    work: Callable[[Sequence[NamedImage]], list[CompressedImage]],
+) -> CompressedBatch:
+    """Do all batches; where one fails, its images are listed as failures."""
+    done = CompressedBatch()
+    for batch in batches:
+        try:
+            done.images.extend(work(batch))
+        except (IrecError, MemoryError, RuntimeError) as error:
+            reason = _reason(error)
+            done.failures.extend(FailedImage(image.name, reason) for image in batch)
+    return done
+
+
+def _reason(error: Exception) -> str:
+    """One line for a failure that is nobody's mistake; raises what is a defect."""
+    if isinstance(error, IrecError):
+        return str(error)
+    # Of the CPU's allocator torch tells only by these words.
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in words):
+        return "out of memory"
+    raise error
+
+
+def _lossless(
+    codec: Codec, images: Sequence[NamedImage], ideal_samples: int
+) -> list[CompressedImage]:
+    pixels = [image.pixels for image in images]
+    start = time.perf_counter()
+    encoded = codec.encode_batch(pixels)
+    batch_s = time.perf_counter() - start
+    n_values = sum(one.size for one in pixels)
+    ideal = codec.ideal_batch(pixels, n_samples=ideal_samples)
+    return [
+        CompressedImage(
+            one.data,
+            _lossless_row(codec, image, one, bits, batch_s * image.pixels.size / n_values),
+            image.pixels,
+        )
+        for image, one, bits in zip(images, encoded, ideal, strict=True)
+    ]
+
+
+def _lossless_row(
+    codec: Codec, image: NamedImage, encoded: Encoded, ideal: Ideal, encode_s: float
+) -> ImageResult:
+    decode_s = _verify(codec, image, encoded, image.pixels)
+    height, width, channels = image.pixels.shape
+    return ImageResult(
+        name=image.name,
+        height=height,
+        width=width,
+        channels=channels,
+        file_bits=encoded.file_bits,
+        ideal_bits=ideal.total_bits,
+        kl_bits=ideal.kl_bits,
+        index_bits=encoded.index_bits,
+        side_bits=encoded.side_bits,
+        residual_bits=encoded.residual_bits,
+        encode_s=encode_s,
+        decode_s=decode_s,
+        png_bits=png_bits(image.pixels),
+        webp_bits=webp_bits(image.pixels),
+    )
+
+
+def _lossy(
+    codec: Codec, image: NamedImage, quality: float | None, ideal_samples: int
+) -> CompressedImage:
+    start = time.perf_counter()
+    encoded = codec.encode(image.pixels, quality)
+    encode_s = time.perf_counter() - start
+    decode_s = _verify(codec, image, encoded, encoded.pixels)
+    original = colour_of(image.pixels)
+    decoded = colour_of(encoded.pixels)
+    ideal = codec.ideal(image.pixels, quality, ideal_samples)
+    ideal_psnr, ideal_similarity = _mean_distance(original, ideal)
+    height, width, channels = original.shape
+    result = LossyResult(
+        name=image.name,
+        quality=encoded.quality,
+        lagrangian=codec.describe(encoded.data).trade_off or 0.0,
+        height=height,
+        width=width,
+        channels=channels,
+        file_bits=encoded.file_bits,
+        ideal_bits=ideal.kl_bits,
+        index_bits=encoded.index_bits,
+        side_bits=encoded.side_bits,
+        psnr_db=psnr_db(original, decoded),
+        ms_ssim=ms_ssim(original, decoded),
+        ideal_psnr_db=ideal_psnr,
+        ideal_ms_ssim=ideal_similarity,
+        encode_s=encode_s,
+        decode_s=decode_s,
+    )
+    return CompressedImage(encoded.data, result, image.pixels)
+
+
+def _verify(
+    codec: Codec, image: NamedImage, encoded: Encoded, expected: UInt8[np.ndarray, "h w c"]
+) -> float:
+    """Seconds that decoding took; raises IrecError where it gives something else."""
+    start = time.perf_counter()
+    decoded = codec.decode(encoded.data)
+    seconds = time.perf_counter() - start
+    if not np.array_equal(decoded, expected):
+        raise IrecError(f"{image.name}: its file decodes to another image; please report this")
+    return seconds
+
+
+def _mean_distance(
+    original: UInt8[np.ndarray, "h w c"], ideal: Ideal
+) -> tuple[float, float | None]:
+    """PSNR and MS-SSIM of exact posterior samples, averaged."""
+    samples = [colour_of(pixels) for pixels in ideal.pixels]
+    similarities = [ms_ssim(original, sample) for sample in samples]
+    known = [similarity for similarity in similarities if similarity is not None]
+    return (
+        float(np.mean([psnr_db(original, sample) for sample in samples])),
+        float(np.mean(known)) if known else None,
+    )
+
+
+def colour_of(pixels: UInt8[np.ndarray, "h w _c"]) -> UInt8[np.ndarray, "h w c"]:
+    """An image without its alpha, which is exact anyway."""
+    return pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]
