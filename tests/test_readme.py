@@ -1,4 +1,4 @@
-"""README's examples are run as they stand."""
+"""README's examples are run as they stand; what the pages name is there."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,11 @@ from tests.pictures import picture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-TRAINING = (ROOT / "docs" / "training.md").read_text()
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "checkpoints").rglob("*.md")),
+]
 
 
 def blocks(language, text=README):
@@ -33,9 +37,20 @@ def test_the_coder_gives_a_sample():
     assert names["z"].shape == (1000,)
 
 
-@pytest.mark.parametrize("block", blocks("sh") + blocks("sh", TRAINING))
-def test_shell_examples_name_commands_and_files_that_exist(block):
-    for command in re.findall(r"(?:^|-m |srun )irec (\w+)", block, re.MULTILINE):
-        assert command in COMMANDS
-    for config in re.findall(r"lightning_configs/[\w/.]+", block):
-        assert (ROOT / config).is_file()
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_shell_examples_name_commands_and_files_that_exist(page):
+    for block in blocks("sh", page.read_text()):
+        for command in re.findall(r"(?:^|-m |srun )irec (\w+)", block, re.MULTILINE):
+            assert command in COMMANDS
+        for config in re.findall(r"lightning_configs/[\w/.]+", block):
+            assert (ROOT / config).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_and_paths_lead_somewhere(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+    for path in re.findall(r"`((?:irec|tests|docs|lightning_configs)/[\w/.]+\.\w+)`", text):
+        assert (ROOT / path).exists(), path
