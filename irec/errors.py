@@ -51,3 +51,13 @@ class DataError(IrecError):
 
 class TrainingError(IrecError):
     """A training run cannot go on, or has nothing to do."""
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory; torch says so in a RuntimeError."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "out of memory" in text
+    )

@@ -13,9 +13,9 @@ class Search:
     """What lies below a folder, hidden files left out.
 
     Attributes:
-        paths: files with one of the suffixes asked for, sorted.
-        others: files with other suffixes.
-        problems: a line for each folder and link that leads nowhere.
+        paths: Files with one of the suffixes asked for, sorted.
+        others: Files with other suffixes.
+        problems: A line for each folder and link that leads nowhere.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -27,8 +27,8 @@ def search(folder: Path, suffixes: Collection[str]) -> Search:
     """Look through a folder and all below it; linked folders are followed, each once.
 
     Args:
-        folder: where to look.
-        suffixes: what to look for, lower case.
+        folder: Where to look.
+        suffixes: What to look for, lower case.
     """
     result, seen = Search(), {os.path.realpath(folder)}
 
@@ -61,7 +61,7 @@ def paths_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """All files below `folder` with one of `suffixes` (lower case), sorted, hidden ones left out.
 
     Raises:
-        DataError: no such folder, no such file in it, or something below cannot be read.
+        DataError: No such folder, no such file in it, or something below cannot be read.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")

@@ -22,6 +22,7 @@ app = typer.Typer(
     name="irec",
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     # Joins the lines of a docstring's paragraphs.
     rich_markup_mode="markdown",
     help="Single-image compression with variational autoencoders and relative entropy coding.",

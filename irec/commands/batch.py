@@ -2,20 +2,23 @@
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import typer
 
-from irec.commands.jobs import Job, UsageError
-from irec.errors import IrecError
+from irec.commands.jobs import Job, Plan, UsageError
+from irec.errors import IrecError, ran_out_of_memory
 from irec.files import OutputFileError
 from irec.terminal import count_bar, say
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,7 @@ Describe = Callable[[Sequence[Done]], str]
 
 
 def run_jobs(
-    jobs: Sequence[Job],
-    problems: Sequence[str],
+    plan: Plan,
     start: Callable[[], Work],
     describe: Describe,
     *,
@@ -70,8 +72,7 @@ def run_jobs(
     """Do all jobs; one that fails is reported on stderr and the others are done.
 
     Args:
-        jobs: What to do.
-        problems: Lines about inputs that gave no job; they count as failures.
+        plan: What to do; its problems count as failures.
         start: Loads what the work needs, called if there is any job; returns what does one job,
             and raises IrecError or OSError where it cannot.
         describe: Says what one or several jobs took and gave.
@@ -79,20 +80,25 @@ def run_jobs(
 
     Raises:
         typer.Exit: Code 1 if anything failed, 130 after Ctrl-C.
+        SystemExit: Code 143 after SIGTERM.
     """
-    tally = Tally(n_jobs=len(jobs) + len(problems))
-    for problem in problems:
+    jobs = plan.jobs
+    tally = Tally(n_jobs=len(jobs) + len(plan.problems))
+    for problem in plan.problems:
         _fail(tally, problem)
     try:
         if jobs:
             work = start()
-            with _progress(len(jobs), quiet) as advance:
+            with _leaving_on_sigterm(), _progress(len(jobs), quiet) as advance:
                 for job in jobs:
                     _do(job, work, describe, tally, quiet)
                     advance()
     except KeyboardInterrupt:
         say(f"interrupted; {len(tally.done)} of {tally.n_jobs} files are done", sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    if plan.n_skipped and not quiet:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(plan.n_skipped.items()))
+        say(f"skipped, being of other kinds: {kinds}")
     if tally.n_jobs > 1 and not quiet:
         say(f"{tally.counts()}: {describe(tally.done)}, {tally.seconds:.1f} s")
     if tally.n_failed:
@@ -103,8 +109,12 @@ def _do(job: Job, work: Work, describe: Describe, tally: Tally, quiet: bool) -> 
     start = time.perf_counter()
     try:
         done = work(job)
-    except (IrecError, OSError, MemoryError) as error:
+    except (IrecError, OSError, MemoryError, RuntimeError) as error:
         message = str(error) or type(error).__name__
+        if ran_out_of_memory(error):
+            message = f"not enough memory ({message.splitlines()[0]})"
+        elif not isinstance(error, (IrecError, OSError)):
+            raise
         names_a_file = str(job.source) in message or str(job.target) in message
         _fail(tally, message if names_a_file else f"{job.source}: {message}")
         return
@@ -112,6 +122,23 @@ def _do(job: Job, work: Work, describe: Describe, tally: Tally, quiet: bool) -> 
     if not quiet:
         seconds = time.perf_counter() - start
         say(f"{job.source} -> {job.target}: {describe([done])}, {seconds:.1f} s")
+
+
+@contextlib.contextmanager
+def _leaving_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM an exception, so that bars and unfinished files are cleared away."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(EXIT_TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(tally: Tally, message: str) -> None:
@@ -153,7 +180,9 @@ def prepare_target(path: Path, *, force: bool) -> None:
     Raises:
         OutputFileError: The file exists, or the folder cannot be created or written to.
     """
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
+        if not os.path.exists(path):
+            raise OutputFileError(f"{path} is a link that leads nowhere; --force replaces it")
         raise OutputFileError(f"{path} exists already; --force overwrites it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,12 @@ from irec.terminal import show_table
 _KL_NATS = (30.0, 100.0, 300.0)
 _N_DIMS = 1000
 
-app = typer.Typer(no_args_is_help=True, help="Measure parts of irec by themselves.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Measure parts of irec by themselves.",
+)
 
 
 @app.callback()

@@ -117,8 +117,8 @@ def compress(
     with one_line_errors():
         if asks_for_rate:
             _check_rate(lossy, quality, target_bpp)
-        jobs, problems = plan_jobs(inputs, output, NAMING)
-        run_jobs(jobs, problems, start, _describe_lossy if lossy else _describe, quiet=quiet)
+        plan = plan_jobs(inputs, output, NAMING)
+        run_jobs(plan, start, _describe_lossy if lossy else _describe, quiet=quiet)
 
 
 def _check_rate(lossy: bool, quality: float | None, target_bpp: float | None) -> None:

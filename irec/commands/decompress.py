@@ -71,8 +71,8 @@ def decompress(
         return work
 
     with one_line_errors():
-        jobs, problems = plan_jobs(inputs, output, NAMING)
-        run_jobs(jobs, problems, start, _describe, quiet=quiet)
+        plan = plan_jobs(inputs, output, NAMING)
+        run_jobs(plan, start, _describe, quiet=quiet)
 
 
 def _describe(done: Sequence[Done]) -> str:

@@ -1,12 +1,13 @@
 """Which files a command turns into which: names and folders, settled before any work."""
 
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from irec.errors import DataError, IrecError
-from irec.folders import paths_below
+from irec.errors import IrecError
+from irec.folders import search
 
 
 class UsageError(IrecError):
@@ -36,66 +37,113 @@ class Naming:
     target_suffixes: Collection[str]
 
 
-def plan_jobs(
-    inputs: Sequence[Path], output: Path | None, naming: Naming
-) -> tuple[list[Job], list[str]]:
+@dataclass
+class Plan:
+    """What a command is to do.
+
+    Attributes:
+        jobs: In the order in which they are done.
+        problems: A line for each input that gives no job, though it should.
+        n_skipped: How many files of folders have other suffixes, by suffix.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    n_skipped: Counter[str] = field(default_factory=Counter)
+
+
+def plan_jobs(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Plan:
     """Pair every input file with the file to be made from it.
+
+    Where x.png and x.jpg would both become x.irec, they become x.png.irec and x.jpg.irec.
 
     Args:
         inputs: Files, and folders to be searched; what lies in a folder keeps its place in it.
         output: A folder, or with a single input file a file; None means beside the input.
         naming: Of the command.
 
-    Returns:
-        The jobs, and a line for each input that gives none.
-
     Raises:
         UsageError: `output` cannot be meant, or two files would be called the same.
     """
-    places, problems = _find_sources(inputs, naming)
+    plan = Plan()
+    places = _find_sources(inputs, naming, plan)
     if output is not None and _is_file_name(output, inputs, naming):
-        return [Job(source, output) for source, _ in places], problems
-    jobs: dict[str, Job] = {}
-    for source, place in places:
-        target = source if output is None else output / place
-        job = Job(source, target.with_suffix(naming.target_suffix))
-        if _same_file(job.source, job.target):
-            problems.append(f"{source}: would overwrite itself; name another file with -o")
+        plan.jobs = [Job(source, output) for source in places]
+        return plan
+    targets = {
+        source: source if output is None else output / place for source, place in places.items()
+    }
+    short = {source: _renamed(target, naming) for source, target in targets.items()}
+    times = Counter(map(os.path.abspath, short.values()))
+    taken: dict[str, Path] = {}
+    for source, target in short.items():
+        if times[os.path.abspath(target)] > 1:
+            target = targets[source].with_name(targets[source].name + naming.target_suffix)
+        if _same_file(source, target):
+            plan.problems.append(
+                f"{source}: not one of {', '.join(sorted(naming.source_suffixes))}, and the result "
+                "would have its name; if it is one, name the result with -o"
+            )
             continue
-        other = jobs.setdefault(os.path.abspath(job.target), job)
-        if not _same_file(other.source, source):
+        other = taken.setdefault(os.path.abspath(target), source)
+        if other != source:
             raise UsageError(
-                f"{other.source} and {source} would both become {job.target}; "
+                f"{other} and {source} would both become {target}; "
                 "do one at a time, with different -o"
             )
-    return list(jobs.values()), problems
+        plan.jobs.append(Job(source, target))
+    return plan
 
 
-def _find_sources(
-    inputs: Sequence[Path], naming: Naming
-) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Each source with its place below the output folder, and a line for each unusable input."""
-    places, problems = [], []
+def _renamed(target: Path, naming: Naming) -> Path:
+    """x.irec for x.png, and x.png for x.irec as for x.png.irec."""
+    if target.with_suffix("").suffix == naming.target_suffix:
+        return target.with_suffix("")
+    return target.with_suffix(naming.target_suffix)
+
+
+def _find_sources(inputs: Sequence[Path], naming: Naming, plan: Plan) -> dict[Path, Path]:
+    """Each source with its place below the output folder; the plan notes what is none."""
+    places: dict[Path, Path] = {}
+    seen: set[str] = set()
+
+    def add(source: Path, place: Path) -> None:
+        if (real := os.path.realpath(source)) not in seen:
+            seen.add(real)
+            places[source] = place
+
     for given in inputs:
-        if given.is_dir():
-            try:
-                found = paths_below(given, naming.source_suffixes)
-            except DataError as error:
-                problems.append(str(error))
-            else:
-                places += [(path, path.relative_to(given)) for path in found]
-        elif given.exists():
-            places.append((given, Path(given.name)))
+        if os.path.isdir(given):
+            found = search(given, naming.source_suffixes)
+            plan.problems += found.problems
+            plan.n_skipped.update(
+                path.suffix.lower() or path.name
+                for path in found.others
+                if path.suffix.lower() != naming.target_suffix
+            )
+            if not found.paths and not found.problems:
+                kinds = ", ".join(sorted(naming.source_suffixes))
+                plan.problems.append(f"{given}: no {kinds} file in it")
+            for path in found.paths:
+                add(path, path.relative_to(given))
         else:
-            problems.append(f"{given}: no such file or folder")
-    return places, problems
+            try:
+                os.stat(given)
+            except FileNotFoundError:
+                plan.problems.append(f"{given}: no such file or folder")
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                plan.problems.append(f"{given}: cannot be read ({reason})")
+            else:
+                add(given, Path(given.name))
+    return places
 
 
 def _is_file_name(output: Path, inputs: Sequence[Path], naming: Naming) -> bool:
     """Whether -o names a file rather than a folder; a new name without a suffix is a folder."""
-    if output.is_dir():
+    if os.path.isdir(output):
         return False
-    has_one_file = len(inputs) == 1 and not inputs[0].is_dir()
+    has_one_file = len(inputs) == 1 and not os.path.isdir(inputs[0])
     if has_one_file and output.suffix:
         if output.suffix.lower() not in naming.target_suffixes:
             raise UsageError(
@@ -103,10 +151,10 @@ def _is_file_name(output: Path, inputs: Sequence[Path], naming: Naming) -> bool:
                 f"{' or '.join(sorted(naming.target_suffixes))}; create a folder before you name it"
             )
         return True
-    if output.exists() or output.suffix.lower() in naming.target_suffixes:
+    if os.path.lexists(output) or output.suffix.lower() in naming.target_suffixes:
         raise UsageError(f"-o {output}: names a file, but a folder is needed here")
     return False
 
 
 def _same_file(first: Path, second: Path) -> bool:
-    return first.resolve() == second.resolve()
+    return os.path.realpath(first) == os.path.realpath(second)

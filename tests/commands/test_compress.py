@@ -99,15 +99,6 @@ def test_impossible_output_is_refused_before_any_work(
     assert files_below(tmp_path) == before
 
 
-def test_colliding_names_are_refused_before_any_work(run, images, tmp_path):
-    Image.new("RGB", (4, 4)).save(images / "a.bmp")
-    result = run("compress", images, "-o", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "a.bmp" in result.stderr
-    assert "a.png would both become" in result.stderr
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_file_named_twice_is_done_once(run, images):
     result = run("compress", images / "a.png", images / "a.png", images)
     assert result.exit_code == 0, result.stderr

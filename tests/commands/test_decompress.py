@@ -43,6 +43,3 @@ def test_an_image_given_to_decompress(run, images, tmp_path):
     result = run("decompress", images / "a.png", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "not an .irec file" in result.stderr
-    result = run("decompress", images / "a.png", "--force")
-    assert result.exit_code == 1
-    assert "would overwrite itself" in result.stderr
