@@ -54,6 +54,19 @@ class Stream:
         blocks = [(b, k) for b, steps in enumerate(self.steps_of_block) for k in range(steps)]
         return blocks if order == "block" else sorted(blocks, key=lambda at: (at[1], at[0]))
 
+    def tabulate(self, order: Order) -> Float64[Tensor, "steps 5"]:
+        """Return, step by step of the path, what distinguishes the steps.
+
+        Returns:
+            Block, step, its variance, what is to come, and the variance of the block's last step.
+        """
+        rows = []
+        for block, step in self.path(order):
+            variances, to_come = _schedule(self.steps_of_block[block], self.rho_index)
+            last_variance = variances[step - 1] if step else 0.0
+            rows.append((block, step, variances[step], to_come[step], last_variance))
+        return torch.tensor(rows, dtype=torch.float64)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -120,14 +133,14 @@ class StepSequence:
             self._mean[own], self._squared_scale[own] = stream.mean, stream.scale.square()
             if self._places is not None and stream.columns is not None:
                 self._places[own] = codebook.places(stream.columns)
-        self._lay_out(streams, [stream.path(order) for stream in streams])
+        self._lay_out([stream.tabulate(order) for stream in streams])
 
-    def _lay_out(self, streams: Sequence[Stream], paths: list[list[tuple[int, int]]]) -> None:
+    def _lay_out(self, tables: list[Float64[Tensor, "_ 5"]]) -> None:
         """Tabulate ``[T, N, 1]`` what differs between iterations, so that each only looks it up."""
-        n, n_iterations = len(streams), len(paths[0])
+        n, n_iterations = len(tables), len(tables[0])
         table = torch.zeros(n_iterations, n, 5, dtype=torch.float64)
-        for stream, path in enumerate(paths):
-            table[: len(path), stream] = _tabulate(streams[stream], path)
+        for stream, of_stream in enumerate(tables):
+            table[: len(of_stream), stream] = of_stream
         table = table.to(self.device)
         block, step = table[..., :1].long(), table[..., 1:2].long()
         self._variance, self._to_come, last_variance = table[..., 2:].split(1, dim=2)
@@ -172,16 +185,6 @@ class StepSequence:
             last_row=self._last_row[now],
             last_deviation=self._last_deviation[now],
         )
-
-
-def _tabulate(stream: Stream, path: list[tuple[int, int]]) -> Float64[Tensor, "steps 5"]:
-    """Return, step by step, block, step, its variance, what is to come, and the last variance."""
-    rows = []
-    for block, step in path:
-        variances, to_come = _schedule(stream.steps_of_block[block], stream.rho_index)
-        last_variance = variances[step - 1] if step else 0.0
-        rows.append((block, step, variances[step], to_come[step], last_variance))
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 @lru_cache(maxsize=64)

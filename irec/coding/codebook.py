@@ -45,6 +45,11 @@ class Codebook:
         narrow._signs = self._signs[:, :n_columns].contiguous()
         return narrow
 
+    @property
+    def drawn(self) -> tuple[Float32[Tensor, "KM columns"], Int8[Tensor, "pool columns"]]:
+        """Candidates, row ``step * M + candidate``, and the sign pool."""
+        return self._candidates, self._signs
+
     def places(self, columns: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
         """Return where columns of blocks are in this codebook."""
         return self._place[columns]

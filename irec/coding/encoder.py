@@ -9,11 +9,10 @@ from torch.distributions import Normal
 
 from irec.coding.blocks import Stream
 from irec.coding.codebook import Codebook
+from irec.coding.find_paths import MAX_KEPT, find_paths
 from irec.coding.gaussians import WhitenedPosterior, add_batch, whiten
 from irec.coding.layout import Layout, make_layout
-from irec.coding.parallel import map_on_cores
 from irec.coding.schedule import fit_rho_index
-from irec.coding.search import search_streams
 from irec.coding.settings import (
     DEFAULT_CODER,
     DEFAULT_SEARCH,
@@ -28,13 +27,8 @@ from irec.errors import InvalidParameterError
 # Where searched posteriors are clipped, so that float32 holds every product. The sample then aims
 # at a posterior a little wider, which costs less than a nat where it could matter at all.
 _MIN_SCALE, _MAX_SCALE, _MAX_MEAN = 1e-7, 1e6, 1e6
-# Elements of the largest tensors of one search: on a CPU they should stay in its cache. Measured in
-# step order, 256 beams, 2 MB of cache: 2^16, 2^17, 2^18, 2^19, 2^20 take 79, 55, 42, 37, 39 us per
-# nat; but the larger, the fewer searches are there for several cores.
-_CHUNK_ON_CPU, _CHUNK_ON_ACCELERATOR = 1 << 18, 1 << 25
-# Limits of memory: beams * dimensions of one block, the same of all blocks that a search comes back
-# to, and columns of the codebook.
-_MAX_SEARCHED, _MAX_KEPT, _MAX_COLUMNS = 1 << 24, 1 << 28, 1 << 17
+# Limits of memory: beams * dimensions of one block, and columns of the codebook.
+_MAX_SEARCHED, _MAX_COLUMNS = 1 << 24, 1 << 17
 # Steps for a KL of one step. Measured: total excess is flat between 1.0 and 1.12, in both orders.
 _STEPS_PER_KL = 1.06
 # Blocks of which more than this is searched are searched as they are: choosing columns costs more.
@@ -170,7 +164,7 @@ def _make_plan(
 def _max_width(layout: Layout, coder: CoderSettings, search: SearchSettings) -> int:
     """Return how many dimensions of a block memory allows to search; the rest stay random."""
     n_kept = 1 if coder.order == "block" else -(-layout.n_blocks // layout.n_streams)
-    width = min(_MAX_SEARCHED, _MAX_KEPT // n_kept) // search.n_beams
+    width = min(_MAX_SEARCHED, MAX_KEPT // n_kept) // search.n_beams
     if layout.dims_of_block.shape[1] > _MAX_COLUMNS:
         width = min(width, _MAX_COLUMNS // layout.n_blocks)
     return max(1, width)
@@ -191,39 +185,13 @@ def _search_plans(
     jobs = [(plan, stream) for plan in plans for stream in plan.streams]
     if not jobs:
         return
-    # A search takes streams with columns or without; the longest first, as it wants them.
-    jobs.sort(key=lambda job: (job[1].columns is None, job[1].n_steps), reverse=True)
     columns = torch.cat([_columns(stream).flatten() for _, stream in jobs]).unique()
     n_steps = max(max(stream.steps_of_block) for _, stream in jobs)
     codebook = Codebook(randomness, columns, n_steps, coder.candidates_per_step)
-    on_cpu = randomness.device.type == "cpu"
-    n_kept = 1 if coder.order == "block" else max(stream.n_blocks for _, stream in jobs)
-    room = _CHUNK_ON_CPU if on_cpu else _CHUNK_ON_ACCELERATOR
-    room = min(room, _MAX_KEPT // n_kept) // search.n_beams
-
-    def search_chunk(chunk: list[tuple[_Plan, Stream]]) -> list[Int64[Tensor, " steps"]]:
-        streams = [stream for _, stream in chunk]
-        return search_streams(streams, codebook, randomness, search.n_beams, coder.order)
-
-    chunks = _chunks(jobs, room)
-    found = map_on_cores(search_chunk, chunks) if on_cpu else map(search_chunk, chunks)
-    for chunk, paths in zip(chunks, found, strict=True):
-        for (plan, stream), path in zip(chunk, paths, strict=True):
-            plan.path_of_stream[stream.number] = path
-
-
-def _chunks(jobs: list[tuple[_Plan, Stream]], room: int) -> list[list[tuple[_Plan, Stream]]]:
-    """Cut jobs, longest first, into chunks of at most `room` dimensions, or of one job."""
-    chunks: list[list[tuple[_Plan, Stream]]] = []
-    width = 0
-    for job in jobs:
-        width = max(width, job[1].width)
-        is_full = not chunks or width * (len(chunks[-1]) + 1) > room
-        if is_full or (chunks[-1][0][1].columns is None) != (job[1].columns is None):
-            chunks.append([])
-            width = job[1].width
-        chunks[-1].append(job)
-    return chunks
+    streams = [stream for _, stream in jobs]
+    paths = find_paths(streams, codebook, randomness, search.n_beams, coder.order)
+    for (plan, stream), path in zip(jobs, paths, strict=True):
+        plan.path_of_stream[stream.number] = path
 
 
 def _columns(stream: Stream) -> Int64[Tensor, "..."]:

@@ -32,8 +32,7 @@ def test_an_error_in_one_search_reaches_the_caller(n_threads):
 
 
 @pytest.mark.parametrize("order", ["block", "step"])
-def test_number_of_threads_does_not_change_the_code(pairs, order, monkeypatch):
-    monkeypatch.setattr("irec.coding.encoder._CHUNK_ON_CPU", 1 << 13)  # more searches than one
+def test_number_of_threads_does_not_change_the_code(pairs, order):
     posterior, prior = pairs([20.0, 30.0, 40.0, 50.0, 60.0, 70.0], 400)
     search = SearchSettings(n_beams=32)
     before = torch.get_num_threads()

@@ -7,25 +7,36 @@ from irec.coding import (
     decode_batch,
     encode,
     encode_batch,
+    kernel,
     log_ratio_nats,
     whitened_sample,
 )
+from irec.coding.find_paths import find_together
 from irec.coding.gaussians import whiten
 from irec.coding.hypotheses import _distinct
 from irec.coding.search import Beams, _top
 
 
-@pytest.fixture
-def found(monkeypatch):
+@pytest.fixture(params=["compiled", "torch"])
+def found(monkeypatch, request):
     """The log-ratios of the best beams that searches end with, without constants."""
     values = []
-    best_paths = Beams.best_paths
+    best_paths, search_stream = Beams.best_paths, kernel.search_stream
 
     def note_and_return(self, lengths):
         values.extend(self.log_ratio.amax(1).tolist())
         return best_paths(self, lengths)
 
-    monkeypatch.setattr(Beams, "best_paths", note_and_return)
+    def search_and_note(*args):
+        path, log_ratio = search_stream(*args)
+        values.append(log_ratio)
+        return path, log_ratio
+
+    if request.param == "torch":
+        monkeypatch.setattr("irec.coding.find_paths._find_on_cores", find_together)
+        monkeypatch.setattr(Beams, "best_paths", note_and_return)
+    else:
+        monkeypatch.setattr(kernel, "search_stream", search_and_note)
     return values
 
 
@@ -74,7 +85,7 @@ def test_tensors_of_other_lengths_are_searched_together(pairs):
 
 
 def test_little_memory_costs_efficiency_only(pairs, monkeypatch):
-    monkeypatch.setattr("irec.coding.encoder._MAX_KEPT", 1 << 12)
+    monkeypatch.setattr("irec.coding.encoder.MAX_KEPT", 1 << 12)
     posterior, prior = pairs([100.0] * 2, 400)
     coder, search = CoderSettings(order="step"), SearchSettings(n_beams=32)
     codes = encode_batch(posterior, prior, 0, coder=coder, search=search)

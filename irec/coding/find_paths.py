@@ -1,0 +1,120 @@
+"""Where streams are searched: compiled on the cores of a CPU, or all together on an accelerator."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from jaxtyping import Int64
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+from irec.coding.blocks import Stream
+from irec.coding.codebook import Codebook
+from irec.coding.parallel import map_on_cores
+from irec.coding.search import search_streams
+from irec.coding.settings import Order
+from irec.coding.shared_randomness import SharedRandomness
+
+MAX_KEPT = 1 << 28
+"""Beams * dimensions of all blocks that one search comes back to, at most: a limit of memory."""
+
+# Beams * dimensions of one step of all streams that an accelerator searches together.
+_SEARCHED_TOGETHER = 1 << 25
+
+
+def find_paths(
+    streams: Sequence[Stream],
+    codebook: Codebook,
+    randomness: SharedRandomness,
+    n_beams: int,
+    order: Order,
+) -> list[Int64[Tensor, " steps"]]:
+    """Return the best path of indices that the beam search finds for each stream.
+
+    Args:
+        streams: Independent of each other, in any order.
+        codebook: Holds all their columns.
+        randomness: The tensor's random numbers, which all streams share.
+        n_beams: Hypotheses kept per stream.
+        order: Of the paths.
+    """
+    find = _find_on_cores if randomness.device.type == "cpu" else find_together
+    # The longest first: cores finish at the same time, and live streams are always a prefix.
+    longest_first = sorted(range(len(streams)), key=lambda n: -streams[n].n_steps)
+    found = find([streams[n] for n in longest_first], codebook, randomness, n_beams, order)
+    path_of_stream = dict(zip(longest_first, found, strict=True))
+    return [path_of_stream[n] for n in range(len(streams))]
+
+
+def _find_on_cores(
+    streams: Sequence[Stream],
+    codebook: Codebook,
+    randomness: SharedRandomness,
+    n_beams: int,
+    order: Order,
+) -> list[Int64[Tensor, " steps"]]:
+    """Search each stream with the compiled kernel, several streams at a time."""
+    # Imported here: compiled code is for encoders, and takes a while to load.
+    from irec.coding.kernel import search_stream
+
+    candidates, signs = (part.numpy() for part in codebook.drawn)
+    candidates = candidates.reshape(-1, codebook.n_candidates, candidates.shape[1])
+    first_hashes = randomness.first_hash(torch.tensor([stream.number for stream in streams]))
+
+    def search(number: int) -> Int64[Tensor, " steps"]:
+        stream = streams[number]
+        no_places = torch.zeros(stream.n_blocks, 0, dtype=torch.int32)
+        columns = stream.columns
+        places = no_places if columns is None else codebook.places(columns).int()
+        path, _ = search_stream(
+            stream.mean.contiguous().numpy(),
+            stream.scale.square().numpy(),
+            places.numpy(),
+            stream.tabulate(order).numpy(),
+            candidates,
+            signs,
+            int(first_hashes[number]),
+            n_beams,
+            1 if order == "block" else stream.n_blocks,
+        )
+        return torch.from_numpy(path)
+
+    # Matrix products on one thread each, so that they always sum in the same order.
+    with _linear_algebra().limit(limits=1, user_api="blas"):
+        return map_on_cores(search, range(len(streams)))
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """Find the libraries that multiply matrices; finding them takes longer than short searches."""
+    import scipy.linalg.cython_blas  # noqa: F401  # the one that the kernel calls
+
+    return ThreadpoolController()
+
+
+def find_together(
+    streams: Sequence[Stream],
+    codebook: Codebook,
+    randomness: SharedRandomness,
+    n_beams: int,
+    order: Order,
+) -> list[Int64[Tensor, " steps"]]:
+    """Search streams, longest first, in torch, as many at a time as there is memory for."""
+    n_kept = 1 if order == "block" else streams[0].n_blocks
+    room = min(_SEARCHED_TOGETHER, MAX_KEPT // n_kept) // n_beams
+    paths: dict[int, Int64[Tensor, " steps"]] = {}
+    # A search takes streams with columns or without.
+    for has_columns in (False, True):
+        alike = [n for n, stream in enumerate(streams) if (stream.columns is None) != has_columns]
+        while alike:
+            n_fitting, width = 0, 0
+            for n in alike:
+                width = max(width, streams[n].width)
+                if n_fitting and width * (n_fitting + 1) > room:
+                    break
+                n_fitting += 1
+            chunk, alike = alike[:n_fitting], alike[n_fitting:]
+            chosen = [streams[n] for n in chunk]
+            found = search_streams(chosen, codebook, randomness, n_beams, order)
+            paths.update(zip(chunk, found, strict=True))
+    return [paths[n] for n in range(len(streams))]

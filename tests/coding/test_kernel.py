@@ -1,0 +1,76 @@
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from irec.coding import CoderSettings, SearchSettings, encode_batch
+from irec.coding.find_paths import find_together
+from irec.coding.kernel import _compiled, select_best
+
+
+@pytest.mark.parametrize("order", ["block", "step"])
+@pytest.mark.parametrize("dense_fraction", [0.0, 2.0])
+@pytest.mark.parametrize("n_beams", [1, 20, 150])
+def test_kernel_and_torch_find_the_same_paths(pairs, monkeypatch, order, dense_fraction, n_beams):
+    monkeypatch.setattr("irec.coding.encoder._DENSE_FRACTION", dense_fraction)
+    posterior, prior = pairs([12.0, 70.0, 150.0], 300)
+    coder = CoderSettings(16, blocks_per_stream=5, order=order)
+    search = SearchSettings(n_beams=n_beams)
+    compiled = encode_batch(posterior, prior, 3, coder=coder, search=search)
+    monkeypatch.setattr("irec.coding.find_paths._find_on_cores", find_together)
+    reference = encode_batch(posterior, prior, 3, coder=coder, search=search)
+    for one, other in zip(compiled, reference, strict=True):
+        assert one.n_steps > 3
+        assert torch.equal(one.indices, other.indices)
+
+
+@pytest.mark.parametrize(
+    ("n_beams", "n_candidates", "n_wanted"),
+    [
+        (1, 64, 100),
+        (1, 64, 64),
+        (1, 64, 5),
+        (100, 64, 100),
+        (7, 2, 10),
+        (30, 256, 1),
+        (3, 4, 12),
+    ],
+)
+@pytest.mark.parametrize("n_values", [1, 5, 10**6])
+def test_selection_takes_the_largest_even_of_equals(n_beams, n_candidates, n_wanted, n_values):
+    random = np.random.default_rng(0)
+    score = random.integers(0, n_values, (n_beams, n_candidates)).astype(np.float32)
+    n_groups = min(8, n_candidates)
+    best = np.ascontiguousarray(score.reshape(n_beams, -1, n_groups).max(1))
+    parent, index = np.zeros((2, n_wanted), np.int32)
+    n = select_best(score, best, n_wanted, parent, index)
+    assert n == min(n_wanted, score.size)
+    assert len(set(zip(parent[:n].tolist(), index[:n].tolist(), strict=True))) == n
+    assert np.array_equal(np.sort(score[parent[:n], index[:n]]), np.sort(score.ravel())[-n:])
+
+
+def test_without_a_place_for_its_cache_the_kernel_compiles_all_the_same(monkeypatch):
+    njit = numba.njit
+
+    def njit_without_cache(*args, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(*args, **options)
+
+    monkeypatch.setattr(numba, "njit", njit_without_cache)
+    assert _compiled("int64(int64)")(lambda x: x + 1)(41) == 42
+
+
+def test_decoding_needs_no_compiler():
+    program = """
+import sys, torch
+from torch.distributions import Normal
+from irec.coding import TensorCode, decode
+prior = Normal(torch.zeros(40), torch.ones(40))
+decode(TensorCode(3, 1, torch.tensor([1, 2, 3])), prior, seed=0)
+assert "numba" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
