@@ -139,8 +139,8 @@ def test_files_decode_to_what_the_table_says(tiny_lossy_checkpoint, pictures, ca
         assert row["psnr_db"] == pytest.approx(expected)
         assert f"{row['name']} at quality {row['quality']:g}: {path.stat().st_size:,}" in printed
     assert [point["quality"] for point in document["operating_points"]] == [0, 100]
-    assert rows[0]["lagrangian"] == pytest.approx(0.001)
-    assert rows[1]["lagrangian"] == pytest.approx(0.05)
+    assert rows[0]["trade_off"] == pytest.approx(0.001)
+    assert rows[1]["trade_off"] == pytest.approx(0.05)
     assert rows[0]["ideal_bits"] < rows[1]["ideal_bits"]
     with Path("out/results.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 4

@@ -16,7 +16,7 @@ class LossyResult:
     Attributes:
         name: Of the image.
         quality: 0 to 100 in halves; None for models of one rate.
-        lagrangian: The trade-off lambda between squared error and rate.
+        trade_off: The trade-off lambda between squared error and rate.
         height: pixels.
         width: pixels.
         channels: 1 or 3.
@@ -34,7 +34,7 @@ class LossyResult:
 
     name: str
     quality: float | None
-    lagrangian: float
+    trade_off: float
     height: int
     width: int
     channels: int
@@ -76,7 +76,7 @@ class OperatingPoint:
 
     Attributes:
         quality: As in the rows.
-        lagrangian: As in the rows.
+        trade_off: As in the rows.
         n_images: How many rows.
         file_bpp: Bits per pixel.
         ideal_bpp: Bits per pixel.
@@ -92,7 +92,7 @@ class OperatingPoint:
     """
 
     quality: float | None
-    lagrangian: float
+    trade_off: float
     n_images: int
     file_bpp: float
     ideal_bpp: float
@@ -132,7 +132,7 @@ def lossy_totals(rows: Sequence[LossyResult]) -> dict[str, Any]:
     averaged = {
         name: value
         for name, value in mean.items()
-        if name not in summed and name not in ("quality", "lagrangian", "n_images")
+        if name not in summed and name not in ("quality", "trade_off", "n_images")
     }
     return {
         "n_rows": len(rows),
@@ -179,7 +179,7 @@ def _shown(value: float | None, digits: int) -> str:
 
 
 def _setting(row: LossyResult) -> tuple[float, float]:
-    return (-1.0 if row.quality is None else row.quality), row.lagrangian
+    return (-1.0 if row.quality is None else row.quality), row.trade_off
 
 
 def _average(rows: Sequence[LossyResult]) -> OperatingPoint:
@@ -193,7 +193,7 @@ def _average(rows: Sequence[LossyResult]) -> OperatingPoint:
     ms_ssim, ideal_ms_ssim = mean_ms_ssim("ms_ssim"), mean_ms_ssim("ideal_ms_ssim")
     return OperatingPoint(
         quality=rows[0].quality,
-        lagrangian=rows[0].lagrangian,
+        trade_off=rows[0].trade_off,
         n_images=len(rows),
         file_bpp=file_bpp,
         ideal_bpp=ideal_bpp,
@@ -212,7 +212,7 @@ def _average(rows: Sequence[LossyResult]) -> OperatingPoint:
 def _cells(point: OperatingPoint) -> list[str]:
     return [
         "-" if point.quality is None else f"{point.quality:g}",
-        f"{point.lagrangian:.4g}",
+        f"{point.trade_off:.4g}",
         _shown(point.file_bpp, 4),
         _shown(point.ideal_bpp, 4),
         "-" if point.overhead is None else f"{point.overhead:+.1%}",

@@ -69,10 +69,10 @@ def merged_points(results: Sequence[Results]) -> list[OperatingPoint]:
     for part in rows:
         by_point: dict[tuple[float | None, float], set[str]] = {}
         for row in part:
-            by_point.setdefault((row.quality, row.lagrangian), set()).add(row.name)
-        for (quality, lagrangian), present in by_point.items():
+            by_point.setdefault((row.quality, row.trade_off), set()).add(row.name)
+        for (quality, trade_off), present in by_point.items():
             if absent := sorted(names - present):
-                at = f"lambda {lagrangian:g}" if quality is None else f"quality {quality:g}"
+                at = f"lambda {trade_off:g}" if quality is None else f"quality {quality:g}"
                 raise DataError(
                     f"the operating points are of different images: at {at} there is no {absent[0]}"
                 )

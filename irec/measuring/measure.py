@@ -131,7 +131,7 @@ def _lossy(
     result = LossyResult(
         name=image.name,
         quality=encoded.quality,
-        lagrangian=codec.describe(encoded.data).trade_off or 0.0,
+        trade_off=codec.describe(encoded.data).trade_off or 0.0,
         height=height,
         width=width,
         channels=channels,

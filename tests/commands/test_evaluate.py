@@ -70,7 +70,7 @@ def test_anchors_can_be_chosen(kodak):
 
 def test_models_of_one_rate_make_one_curve(tmp_path):
     paths = [
-        written(tmp_path / str(i), [lossy_row(name, None, lagrangian=0.01 * 2**i) for name in "ab"])
+        written(tmp_path / str(i), [lossy_row(name, None, trade_off=0.01 * 2**i) for name in "ab"])
         for i in range(3)
     ]
     result = irec("evaluate", *paths)

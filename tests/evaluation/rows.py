@@ -27,7 +27,7 @@ def lossy_row(name="a", quality=50.0, **changes):
     values = {
         "name": name,
         "quality": quality,
-        "lagrangian": 0.01,
+        "trade_off": 0.01,
         "height": 10,
         "width": 20,
         "channels": 3,
@@ -51,7 +51,7 @@ def lossy_curve_rows(names=("a", "b"), qualities=(10.0, 30.0, 50.0, 70.0, 90.0))
         lossy_row(
             name,
             quality,
-            lagrangian=0.001 * 2**step,
+            trade_off=0.001 * 2**step,
             file_bits=100 * 2**step,
             ideal_bits=80.0 * 2**step,
             psnr_db=25.0 + 3 * step,

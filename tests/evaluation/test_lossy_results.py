@@ -27,8 +27,8 @@ def test_qualities_and_lambdas_are_points_of_their_own():
     points = operating_points(rows[::-1])
     assert [point.quality for point in points] == [10.0, 30.0, 50.0, 70.0, 90.0]
     assert [point.n_images for point in points] == [2] * 5
-    one_rate = [lossy_row("a", None, lagrangian=0.03, file_bits=400), lossy_row("a", None)]
-    assert [point.lagrangian for point in operating_points(one_rate)] == [0.01, 0.03]
+    one_rate = [lossy_row("a", None, trade_off=0.03, file_bits=400), lossy_row("a", None)]
+    assert [point.trade_off for point in operating_points(one_rate)] == [0.01, 0.03]
 
 
 def test_a_point_with_an_image_too_small_for_ms_ssim_has_none():

@@ -68,11 +68,11 @@ def results(rows):
 
 def test_models_of_one_rate_make_one_curve():
     runs = [
-        results(lossy_row(name, None, lagrangian=lagrangian, file_bits=bits) for name in "ab")
-        for lagrangian, bits in [(0.03, 400), (0.01, 200)]
+        results(lossy_row(name, None, trade_off=trade_off, file_bits=bits) for name in "ab")
+        for trade_off, bits in [(0.03, 400), (0.01, 200)]
     ]
     points = merged_points(runs)
-    assert [(point.lagrangian, point.file_bpp) for point in points] == [(0.01, 1.0), (0.03, 2.0)]
+    assert [(point.trade_off, point.file_bpp) for point in points] == [(0.01, 1.0), (0.03, 2.0)]
 
 
 def test_points_of_different_images_are_not_merged():
