@@ -24,11 +24,11 @@ def start(*arguments, cwd, **environment):
     )
 
 
-def run(*arguments, cwd, code=0, **environment):
+def run(*arguments, cwd, code=0, timeout=120, **environment):
     """Run it to its end; what it printed to stdout and to stderr."""
     process = start(*arguments, cwd=cwd, **environment)
     try:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from irec.commands.batch import one_line_errors, prepare_target
+from irec.commands.comparison import DEFAULT_CODECS, evaluate_images
 from irec.commands.jobs import UsageError
 from irec.commands.options import ForceOption, PlotOption
 from irec.files import write_atomically
 from irec.terminal import say, show_table
+
+# As irec.coding has it, which takes seconds to import.
+DEFAULT_EFFORT = 5
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,19 +44,47 @@ AnchorsOption = Annotated[
 
 
 def evaluate(
-    results: ResultsArgument,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES|RESULTS.json",
+            help="Folders, image files or .npy arrays to compress, or files that irec predict "
+            "wrote with lossy models; several of these make one curve.",
+        ),
+    ],
     json_path: Annotated[
         Path | None,
-        typer.Option("--json", metavar="OUT", help="Write all figures to this file too."),
+        typer.Option("--json", metavar="OUT", help="Of results: write all figures here too."),
     ] = None,
     anchors: AnchorsOption = None,
+    codecs: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Of images: checkpoints, and png, webp, jpeg2000, jpegxl, flif, jpeg-lossy, "
+            "webp-lossy, jpeg2000-lossy, avif-lossy, jpegxl-lossy, bpg-lossy.",
+        ),
+    ] = DEFAULT_CODECS,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Of images: where files go.")
+    ] = Path("evaluated"),
+    effort: Annotated[
+        int, typer.Option(min=1, max=9, help="Of images: how hard our codecs search.")
+    ] = DEFAULT_EFFORT,
+    max_images: Annotated[
+        int | None, typer.Option(min=1, help="Of images: take at most the first so many.")
+    ] = None,
 ) -> None:
-    """Show rate, PSNR, MS-SSIM and BD-rates of lossy results.
+    """Compare codecs on images, or show rates, PSNR, MS-SSIM and BD-rates of results.
 
-    A BD-rate says how many more bits the files take for the same quality than another curve does:
-    +20 % is worse, -20 % is better.
+    Each file is decoded and verified. A BD-rate says how many more bits the files take for the
+    same quality than another curve does: +20 % is worse, -20 % is better.
     """
     with one_line_errors():
+        if any(path.suffix != ".json" for path in sources):
+            evaluate_images(sources, codecs, output, effort, max_images)
+            return
+        results = sources
         if json_path is not None and json_path.resolve() in {path.resolve() for path in results}:
             raise UsageError(f"--json {json_path}: would overwrite the results themselves")
         points, images = _read_points(results)

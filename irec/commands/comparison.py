@@ -1,0 +1,185 @@
+"""``irec evaluate`` of images: our checkpoints and other codecs on the same pictures."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irec.commands.jobs import UsageError
+from irec.errors import IrecError
+from irec.files import write_atomically
+from irec.terminal import say, show_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from irec.datamodules.batches import NamedImage
+    from irec.evaluation.codecs import ReferenceCodec
+    from irec.evaluation.measurements import Measurement
+
+DEFAULT_CODECS = "rvae-small,two-level-vae-small,png,webp,jpeg2000,jpegxl,jpeg-lossy,webp-lossy"
+
+
+def evaluate_images(
+    sources: Sequence[Path], codecs: str, output: Path, effort: int, max_images: int | None
+) -> None:
+    """Compress all images with all codecs, decode and verify each file, and compare.
+
+    Args:
+        sources: Folders, image files and .npy arrays.
+        codecs: Names and paths of checkpoints, and names of other codecs, separated by commas.
+        output: Folder for measurements.json, and for the files that checkpoints make.
+        effort: Of our codecs.
+        max_images: Take at most the first so many images.
+
+    Raises:
+        UsageError: A codec is unknown.
+        DataError: An image cannot be read.
+    """
+    from irec.evaluation.codecs import reference_codecs
+    from irec.evaluation.measurements import as_document, by_codec
+
+    names = [name.strip() for name in codecs.split(",") if name.strip()]
+    known = reference_codecs()
+    images = list(_images(sources))[:max_images]
+    measured: list[Measurement] = []
+    for name in names:
+        if name not in known:
+            measured += _ours(name, images, output / Path(name).name, effort)
+        elif (reason := known[name].missing()) is not None:
+            say(f"{name} is left out: {reason}", sys.stderr)
+        else:
+            measured += _theirs(known[name], images)
+    text = json.dumps(as_document(measured), indent=1, allow_nan=False)
+    output.mkdir(parents=True, exist_ok=True)
+    write_atomically(output / "measurements.json", text + "\n", overwrite=True)
+    show_measurements(by_codec(measured))
+    _write_compressai(output, by_codec(measured))
+    say(f"{len(measured)} measurements: {output / 'measurements.json'}")
+
+
+def show_measurements(groups: "Mapping[str, Sequence[Measurement]]") -> None:
+    """Print tables: lossless rates, lossy curves and BD-rates, as far as there are such."""
+    from irec.evaluation.measurements import is_lossless, lossless_comparison, lossless_per_image
+
+    lossless = {label: part for label, part in groups.items() if is_lossless(part)}
+    lossy = {label: part for label, part in groups.items() if label not in lossless}
+    if lossless:
+        show_table(lossless_per_image(lossless))
+        show_table(lossless_comparison(lossless))
+    if lossy:
+        show_table(_curves_table(lossy))
+        show_table(_bd_rates_table(lossy))
+
+
+def _images(sources: Sequence[Path]) -> "Iterator[NamedImage]":
+    """All images in RGB or grey, without alpha: not all codecs know it."""
+    from irec.datamodules.batches import NamedImage
+    from irec.datamodules.image_files import read_array
+    from irec.images import image_paths, read_image
+
+    for source in sources:
+        if source.suffix == ".npy":
+            for index, pixels in enumerate(read_array(source)):
+                yield NamedImage(f"{source.stem}_{index:05d}", pixels)
+            continue
+        for path in image_paths(source) if source.is_dir() else [source]:
+            pixels = read_image(path)
+            colour = pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]
+            name = str(path.relative_to(source)) if source.is_dir() else path.name
+            yield NamedImage(name, colour.copy())
+
+
+def _ours(
+    name: str, images: "Sequence[NamedImage]", folder: Path, effort: int
+) -> "list[Measurement]":
+    from irec.datamodules.batches import ImageBatch
+    from irec.errors import CheckpointError
+    from irec.evaluation.codecs import reference_codecs
+    from irec.evaluation.measurements import measurements_of
+    from irec.evaluation.results import read_results
+    from irec.measuring.compression import CoderOptions
+    from irec.measuring.run import CompressionRun
+    from irec.models.zoo import load_checkpoint
+
+    options = CoderOptions(effort=effort, ideal_samples=1)
+    try:
+        codec = options.codec(load_checkpoint(name))
+    except CheckpointError as error:
+        others = ", ".join(reference_codecs())
+        raise UsageError(f"--codecs {name}: {error}; other codecs are {others}") from error
+    run = CompressionRun(codec, options, folder)
+    for image in images:
+        run.do(ImageBatch([image], []))
+    run.finish()
+    if run.failed:
+        raise IrecError(f"{name}: {len(run.failed)} of the images could not be compressed")
+    return measurements_of(read_results(folder / "results.json"))
+
+
+def _theirs(codec: "ReferenceCodec", images: "Sequence[NamedImage]") -> "list[Measurement]":
+    from irec.evaluation.measurements import measure_reference
+    from irec.metrics.quality import ms_ssim, psnr_db
+
+    measured = []
+    for name, pixels in images:
+        measured += measure_reference(codec, name, pixels, psnr_db, ms_ssim)
+        n_files = len(codec.settings)
+        say(f"{codec.label}: {name}, {n_files} file{'s' * (n_files != 1)}")
+    return measured
+
+
+def _curves_table(lossy: "Mapping[str, Sequence[Measurement]]") -> "Table":
+    from rich.table import Table
+
+    from irec.evaluation.lossy_results import as_decibels
+    from irec.evaluation.measurements import curve_of
+
+    table = Table(title="rate and distortion, means over images", title_style="bold")
+    table.add_column("codec")
+    for heading in ("bpp", "PSNR (dB)", "MS-SSIM (dB)"):
+        table.add_column(heading, justify="right")
+    for label, part in lossy.items():
+        curve = curve_of(label, part)
+        for bpp, db, similarity in zip(curve.bpp, curve.psnr_db, curve.ms_ssim, strict=True):
+            decibels = as_decibels(similarity)
+            shown = "-" if decibels is None else f"{decibels:.2f}"
+            table.add_row(label, f"{bpp:.4f}", f"{db:.2f}", shown)
+        table.add_section()
+    return table
+
+
+def _bd_rates_table(lossy: "Mapping[str, Sequence[Measurement]]") -> "Table":
+    """How many more bits each codec (row) takes than each other one (column), over PSNR."""
+    from rich.table import Table
+
+    from irec.evaluation.bd_rate import CurvesNotComparableError, bd_rate
+    from irec.evaluation.measurements import curve_of
+
+    curves = {label: curve_of(label, part).points("psnr") for label, part in lossy.items()}
+    table = Table(title="BD-rate of rows against columns, over PSNR", title_style="bold")
+    table.add_column("codec")
+    for label in curves:
+        table.add_column(label, justify="right")
+    for label, curve in curves.items():
+        cells = []
+        for other, anchor in curves.items():
+            try:
+                percent = bd_rate(curve, anchor).percent
+                cells.append("" if label == other else f"{percent:+.1f} %")
+            except CurvesNotComparableError:
+                cells.append("-")
+        table.add_row(label, *cells)
+    return table
+
+
+def _write_compressai(output: Path, groups: "Mapping[str, Sequence[Measurement]]") -> None:
+    from irec.evaluation.measurements import compressai_document, is_lossless
+
+    for label, part in groups.items():
+        if not is_lossless(part):
+            text = json.dumps(compressai_document(label, part), indent=1)
+            name = "-".join(re.findall(r"[a-z0-9]+", label.lower()))
+            write_atomically(output / f"compressai-{name}.json", text + "\n", overwrite=True)
