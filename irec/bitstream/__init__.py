@@ -20,6 +20,7 @@ from irec.bitstream.container import (
     check_pixels,
     pack,
     pixel_checksum,
+    read_metadata_section,
     shortest_beginning,
     unpack,
 )
@@ -31,10 +32,12 @@ from irec.bitstream.grid import (
     safe_grid_offset,
 )
 from irec.bitstream.header import FORMAT_VERSION, Colour, Header, read_header
-from irec.bitstream.profile import LATTICE, LOSSLESS, LOSSY, Profile
+from irec.bitstream.metadata import compress_metadata, decompress_metadata
+from irec.bitstream.profile import LATTICE, LOSSLESS, LOSSY, STORED, Profile
 from irec.bitstream.residual import ResidualDecoder, ResidualEncoder, decode_pixels, encode_pixels
-from irec.bitstream.sections import Bitstream, TileCode, TilePlan
 from irec.bitstream.side_info import REFERENCE_PIXELS, SideInfoModel
+from irec.bitstream.stored import load_stored, store
+from irec.bitstream.stream import Bitstream, TileCode, TilePlan
 
 __all__ = [
     "FORMAT_VERSION",
@@ -42,6 +45,7 @@ __all__ = [
     "LOSSLESS",
     "LOSSY",
     "REFERENCE_PIXELS",
+    "STORED",
     "Bitstream",
     "Colour",
     "Header",
@@ -56,15 +60,20 @@ __all__ = [
     "TilePlan",
     "check_pixels",
     "compress_alpha",
+    "compress_metadata",
     "decode_pixels",
     "decompress_alpha",
+    "decompress_metadata",
     "encode_pixels",
     "is_safe",
+    "load_stored",
     "pack",
     "pixel_checksum",
     "quantise",
     "read_header",
+    "read_metadata_section",
     "safe_grid_offset",
     "shortest_beginning",
+    "store",
     "unpack",
 ]

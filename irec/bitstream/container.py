@@ -2,12 +2,16 @@
 
     header      2  magic "iR"
                 1  format version (high 4 bits), profile (3 bits), whether more follows (1 bit)
-               [1  zeros (high 5 bits), whether a seed follows (1 bit), colour (2 bits)]
-                3  model fingerprint: first 24 bits of a SHA-256
+               [1  zeros (high 3 bits), whether there are metadata (1 bit), whether a seed follows
+                   (1 bit), colour (3 bits)]
+               [3  model fingerprint: first 24 bits of a SHA-256]
                 v  height - 1
                 v  width - 1
                [1  quality index]             where the profile is lossy
                [v  seed]                      where it is not 0
+    metadata    v  length, and so many bytes  where the header says so (irec.bitstream.metadata)
+    stored      v  length, and so many bytes  where no model had a part: the image as another format
+                   has it (irec.bitstream.stored); then there is nothing more but the checksum
     alpha       v  length, and so many bytes  where the colour has alpha (irec.bitstream.alpha)
     side info   bits, tile by tile: grid offset (Rice code, parameter 0; lossless only), and of each
                 tensor the number of steps and the rho index (irec.bitstream.side_info)
@@ -42,13 +46,8 @@ from jaxtyping import UInt8
 
 from irec.bitstream.bits import BitReader, BitWriter
 from irec.bitstream.header import Header
-from irec.bitstream.sections import (
-    CHECKSUM_BYTES,
-    SECTIONS,
-    Bitstream,
-    TilePlan,
-    min_file_bytes,
-)
+from irec.bitstream.sections import CHECKSUM_BYTES, SECTIONS, min_file_bytes
+from irec.bitstream.stream import Bitstream, TilePlan
 from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
 
 
@@ -79,8 +78,8 @@ def pack(stream: Bitstream, plan: TilePlan) -> PackedFile:
     header, writer = stream.header, BitWriter()
     if stream.alpha is not None and not header.colour.has_alpha:
         raise InvalidParameterError(f"an alpha plane with colour {header.colour.name}")
-    if header.profile.is_lossy and (stream.residual or stream.pixel_checksum):
-        raise InvalidParameterError("a lossy file has no residual")
+    if not header.profile.has_residual and (stream.residual or stream.pixel_checksum):
+        raise InvalidParameterError(f"a {header.profile.name} file has no residual")
     header.write(writer)
     sizes = {"header": writer.n_bits}
     for section in SECTIONS:
@@ -114,7 +113,7 @@ def unpack(
     header = Header.read(reader)
     if len(data) < min_file_bytes(header):
         raise TruncatedFileError(
-            f"{len(data)} bytes cannot hold the {header.height}x{header.width} image of the header"
+            f"{len(data)} bytes cannot hold the {header.width}x{header.height} image of the header"
         )
     stream, plan = Bitstream(header, sizes={"header": reader.position}), plan_for(header)
     may_lack = header.profile.is_lossy and allow_truncated
@@ -151,14 +150,27 @@ def _read_sections(
             stream.sizes[section.name] = reader.position - before
 
 
+def read_metadata_section(data: bytes) -> bytes | None:
+    """Return a file's metadata, still compressed, or None; needs no model.
+
+    Raises:
+        BitstreamError: The beginning of the file is damaged.
+    """
+    reader = BitReader(data)
+    header = Header.read(reader)
+    if not header.has_metadata:
+        return None
+    return reader.read_bytes(reader.read_varint())
+
+
 def shortest_beginning(stream: Bitstream) -> int:
     """How many bytes must be there for ``allow_truncated`` to read a lossy file.
 
     Args:
         stream: What the whole file holds, from ``unpack``.
     """
-    n_bits = sum(stream.sizes[name] for name in ("header", "side_info"))
-    n_bits += stream.sizes.get("alpha", 0)
+    needed = ("header", "metadata", "alpha", "side_info")
+    n_bits = sum(stream.sizes.get(name, 0) for name in needed)
     return max(-(-n_bits // 8), min_file_bytes(stream.header))
 
 

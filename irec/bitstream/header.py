@@ -15,7 +15,6 @@ from irec.errors import (
     TruncatedFileError,
     UnsupportedVersionError,
 )
-from irec.files import FINGERPRINT_BYTES
 
 MAGIC = b"iR"
 FORMAT_VERSION = 1
@@ -57,11 +56,12 @@ class Header:
 
     Attributes:
         profile: Kind of file.
-        fingerprint: First three bytes of the model's SHA-256.
+        fingerprint: First three bytes of the model's SHA-256; none where the profile has no model.
         height: Pixels, 1 to 65,536.
         width: Pixels, 1 to 65,536.
         colour: Kind of channels.
         seed: Of the shared randomness, 0 <= seed < 2**64.
+        has_metadata: Whether the file holds metadata.
         quality_index: Of a lossy file, 0 to the profile's maximum: where between the model's lowest
             and highest quality it lies.
 
@@ -76,15 +76,18 @@ class Header:
     colour: Colour
     seed: int = 0
     quality_index: int = 0
+    has_metadata: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
             raise InvalidParameterError(
-                f"an image of {self.height}x{self.width} pixels; sides of 1 to {MAX_SIDE} fit"
+                f"an image of {self.width}x{self.height} pixels; sides of 1 to {MAX_SIDE} fit"
             )
-        if len(self.fingerprint) != FINGERPRINT_BYTES:
-            raise InvalidParameterError(f"the fingerprint has {FINGERPRINT_BYTES} bytes")
+        if len(self.fingerprint) != self.profile.fingerprint_bytes:
+            raise InvalidParameterError(
+                f"the fingerprint has {self.profile.fingerprint_bytes} bytes"
+            )
         if not 0 <= self.seed < 1 << 64:
             raise InvalidParameterError(f"seed {self.seed} is not a 64-bit number")
         if not 0 <= self.quality_index <= self.profile.max_quality_index:
@@ -100,13 +103,14 @@ class Header:
 
     def write(self, writer: BitWriter) -> None:
         """Write the header."""
-        has_more = self.colour != Colour.RGB or self.seed != 0
+        has_more = self.colour != Colour.RGB or self.seed != 0 or self.has_metadata
         writer.write_bytes(MAGIC)
         writer.write(FORMAT_VERSION, 4)
         writer.write(self.profile.number, 3)
         writer.write(has_more, 1)
         if has_more:
-            writer.write(0, 4)
+            writer.write(0, 3)
+            writer.write(self.has_metadata, 1)
             writer.write(self.seed != 0, 1)
             writer.write(self.colour, 3)
         writer.write_bytes(self.fingerprint)
@@ -139,25 +143,30 @@ class Header:
             )
         if number not in PROFILES:
             raise UnsupportedVersionError(f"this irec does not know the file's profile, {number}")
-        reserved, has_seed, colour = 0, 0, 0
+        reserved, has_metadata, has_seed, colour = 0, 0, 0, 0
         if has_more:
-            reserved, has_seed, colour = (reader.read(width) for width in (4, 1, 3))
+            reserved, has_metadata, has_seed, colour = (
+                reader.read(width) for width in (3, 1, 1, 3)
+            )
         if reserved or colour not in set(Colour):
             raise UnsupportedVersionError("the file holds something that a newer irec has put in")
         profile = PROFILES[number]
         try:
             header = Header(
                 profile=profile,
-                fingerprint=reader.read_bytes(FINGERPRINT_BYTES),
+                fingerprint=reader.read_bytes(profile.fingerprint_bytes),
                 height=reader.read_varint() + 1,
                 width=reader.read_varint() + 1,
                 colour=Colour(colour),
                 quality_index=reader.read(8) if profile.is_lossy else 0,
                 seed=reader.read_varint() if has_seed else 0,
+                has_metadata=bool(has_metadata),
             )
         except InvalidParameterError as error:
             raise CorruptFileError(f"the header is damaged: {error}") from error
-        if (has_seed and not header.seed) or (has_more and not (colour or has_seed)):
+        if (has_seed and not header.seed) or (
+            has_more and not any((colour, has_seed, has_metadata))
+        ):
             raise CorruptFileError("the header is damaged: it stores what needs no storing")
         return header
 

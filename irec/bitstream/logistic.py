@@ -63,9 +63,11 @@ def inverse_scale_table(lowest: int, highest: int, unit_bits: int) -> Int64[np.n
     Returns:
         Shape [highest - lowest + 1], units of 2**-26, falling.
     """
-    unit = Decimal(1) / (1 << unit_bits)
-    powers = _falling_powers(-lowest * unit, unit, highest - lowest + 1)
-    return _frozen([_to_fixed_point(power, INVERSE_SCALE_BITS) for power in powers])
+    # Callers may have set a context of their own.
+    with localcontext(_EXACT):
+        unit = Decimal(1) / (1 << unit_bits)
+        powers = _falling_powers(-lowest * unit, unit, highest - lowest + 1)
+        return _frozen([_to_fixed_point(power, INVERSE_SCALE_BITS) for power in powers])
 
 
 @functools.cache

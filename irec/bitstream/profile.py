@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from irec.bitstream.side_info import SideInfoModel
 from irec.coding import CoderSettings
+from irec.files import FINGERPRINT_BYTES
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Profile:
         max_quality_index: Of a lossy file the header holds a quality from 0 to this.
         max_latent_bits_per_pixel: A file that claims more was not made from an image, and is
             refused before anything is allocated; None where the coder's own limit will do.
+        has_model: Whether a model had a part in the file, which its fingerprint then names.
         has_residual: Whether pixels are coded given the latent tensors, so that they come back
             exactly.
     """
@@ -46,12 +48,18 @@ class Profile:
     tile_weight: float = 16.0
     max_quality_index: int = 0
     max_latent_bits_per_pixel: int | None = None
+    has_model: bool = True
     has_residual: bool = True
 
     @property
     def is_lossy(self) -> bool:
         """Whether colours may come back changed."""
-        return not self.has_residual
+        return self.has_model and not self.has_residual
+
+    @property
+    def fingerprint_bytes(self) -> int:
+        """How many bytes of a header name the model."""
+        return FINGERPRINT_BYTES if self.has_model else 0
 
     def side_info_model(
         self, usual_steps: Sequence[float], usual_rho: Sequence[int]
@@ -115,5 +123,15 @@ LOSSY = Profile(
     has_residual=False,
 )
 
-PROFILES = {profile.number: profile for profile in (LOSSLESS, LOSSY, LATTICE)}
+# No model and no coder: the image as another format has it, where that takes fewer bytes.
+STORED = Profile(
+    number=3,
+    name="stored",
+    coder=LOSSLESS.coder,
+    max_tile_side=None,
+    has_model=False,
+    has_residual=False,
+)
+
+PROFILES = {profile.number: profile for profile in (LOSSLESS, LOSSY, LATTICE, STORED)}
 """The profiles that this irec reads, by number."""

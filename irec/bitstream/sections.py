@@ -6,17 +6,15 @@ checksum over it come by themselves.
 """
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 
 from irec.bitstream.bits import BitReader, BitWriter
 from irec.bitstream.grid import N_OFFSETS
 from irec.bitstream.header import Header
-from irec.bitstream.side_info import SideInfoModel, read_side_info, write_side_info
+from irec.bitstream.side_info import read_side_info, write_side_info
+from irec.bitstream.stream import Bitstream, Section, TileCode, TilePlan
 from irec.coding import TensorCode
 from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
 
@@ -25,79 +23,45 @@ PIXELS_PER_BYTE = 1 << 16
 # Deflate cannot expand further than this.
 _MAX_DEFLATE_RATIO = 1032
 
-TensorOfIndex = Callable[[list[int]], Int64[np.ndarray, " indices"]]
 
+class Metadata(Section):
+    """Colour profile, EXIF and XMP (:mod:`irec.bitstream.metadata`)."""
 
-@dataclass(frozen=True)
-class TileCode:
-    """One tile: its tensors in decoding order, and the shift of its likelihood grid (0 to 15)."""
-
-    tensors: list[TensorCode]
-    grid_offset: int = 0
-
-
-@dataclass(frozen=True)
-class TilePlan:
-    """What model and image size together say about the bits to come.
-
-    Attributes:
-        side_info: What is usual for the model's tensors.
-        tile_pixels: Height x width of each tile as the model sees it, in coding order.
-        tensor_of_index: From the numbers of steps of a tile's tensors to the tensor of each index,
-            in the order of the file; raises ``CorruptFileError`` where it refuses the numbers.
-            Tensor by tensor where it is None.
-    """
-
-    side_info: SideInfoModel
-    tile_pixels: tuple[int, ...]
-    tensor_of_index: TensorOfIndex | None = None
-
-
-@dataclass
-class Bitstream:
-    """All that a file holds; ``alpha`` and ``residual`` are still compressed.
-
-    Attributes:
-        header: What image it is, which model and profile made the file.
-        tiles: Codes of the latent tensors.
-        residual: The pixels' range-coded stream; empty in lossy files.
-        alpha: The alpha plane's section, where the colour has alpha.
-        pixel_checksum: CRC32 of the pixels of a lossless file (:func:`pixel_checksum`), else 0.
-        sizes: Of a file that was read: bits of each section, by name.
-        is_whole: False of a file that was read as far as it went.
-    """
-
-    header: Header
-    tiles: list[TileCode] = field(default_factory=list)
-    residual: bytes = b""
-    alpha: bytes | None = None
-    pixel_checksum: int = 0
-    sizes: dict[str, int] = field(default_factory=dict, compare=False)
-    is_whole: bool = True
-
-
-class Section:
-    """A part of a file.
-
-    Attributes:
-        name: In the account of a file's bits.
-        may_be_cut: Whether the file is of use where it ends in this section.
-    """
-
-    name: str
-    may_be_cut = False
+    name = "metadata"
 
     def belongs(self, header: Header) -> bool:
-        """Whether a file with this header has the section."""
-        return True
+        """Only where the header says so."""
+        return header.has_metadata
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
-        """Write the section; InvalidParameterError where the contents contradict the header."""
-        raise NotImplementedError
+        """Length, and the bytes."""
+        if not stream.metadata:
+            raise InvalidParameterError("no metadata, where the header says that there are some")
+        writer.write_varint(len(stream.metadata))
+        writer.write_bytes(stream.metadata)
 
     def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
-        """Read the section into `stream`; BitstreamError where the bytes are not as written."""
-        raise NotImplementedError
+        """Leave them compressed."""
+        stream.metadata = reader.read_bytes(reader.read_varint())
+
+
+class Stored(Section):
+    """The image as another format has it (:mod:`irec.bitstream.stored`)."""
+
+    name = "stored"
+
+    def belongs(self, header: Header) -> bool:
+        """Only where no model had a part in the file."""
+        return not header.profile.has_model
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """Length, and the bytes."""
+        writer.write_varint(len(stream.stored))
+        writer.write_bytes(stream.stored)
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Leave it compressed."""
+        stream.stored = reader.read_bytes(reader.read_varint())
 
 
 class Alpha(Section):
@@ -106,8 +70,8 @@ class Alpha(Section):
     name = "alpha"
 
     def belongs(self, header: Header) -> bool:
-        """Only where the colour has alpha."""
-        return header.colour.has_alpha
+        """Only where the colour has alpha; what is stored holds its own."""
+        return header.colour.has_alpha and header.profile.has_model
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
         """Length, and the bytes."""
@@ -128,6 +92,10 @@ class SideInfo(Section):
     """Of each tile the grid offset (lossless), of each tensor the number of steps and the rho."""
 
     name = "side_info"
+
+    def belongs(self, header: Header) -> bool:
+        """Only where a model had a part in the file."""
+        return header.profile.has_model
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
         """Tile by tile (:mod:`irec.bitstream.side_info`)."""
@@ -161,6 +129,10 @@ class Indices(Section):
 
     name = "indices"
     may_be_cut = True
+
+    def belongs(self, header: Header) -> bool:
+        """Only where a model had a part in the file."""
+        return header.profile.has_model
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
         """In the plan's order."""
@@ -209,6 +181,10 @@ class Padding(Section):
 
     name = "padding"
     may_be_cut = True
+
+    def belongs(self, header: Header) -> bool:
+        """Only where a model had a part in the file."""
+        return header.profile.has_model
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
         """Write 0 to 7 bits."""
@@ -275,12 +251,14 @@ class Checksum(Section):
         """Leaves the pixels' part, if there is one, to whoever decodes them."""
         checksum = zlib.crc32(reader.bytes_read())
         checksum ^= int.from_bytes(reader.read_bytes(CHECKSUM_BYTES), "little")
-        if checksum and stream.header.profile.is_lossy:
+        if checksum and not stream.header.profile.has_residual:
             raise CorruptFileError("the file does not match its checksum")
         stream.pixel_checksum = checksum
 
 
 SECTIONS: tuple[Section, ...] = (
+    Metadata(),
+    Stored(),
     Alpha(),
     SideInfo(),
     Indices(),

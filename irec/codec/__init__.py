@@ -1,11 +1,21 @@
 """Image -> bytes -> image; the only place where models, coding and bitstream meet."""
 
-from irec.codec.api import codec_for, compress, decompress, describe, load_codec, make_codec
+from irec.codec.api import (
+    codec_for,
+    compress,
+    compress_with,
+    decompress,
+    describe,
+    load_codec,
+    make_codec,
+    read_metadata,
+)
 from irec.codec.base import Codec
 from irec.codec.encoded import Encoded, FileDescription, Ideal
 from irec.codec.lossless import LosslessCodec
 from irec.codec.lossy import LossyCodec
 from irec.codec.qualities import DEFAULT_QUALITY, nearest_quality
+from irec.codec.stored import StoredCodec
 from irec.coding import DEFAULT_EFFORT
 
 __all__ = [
@@ -17,11 +27,14 @@ __all__ = [
     "Ideal",
     "LosslessCodec",
     "LossyCodec",
+    "StoredCodec",
     "codec_for",
     "compress",
+    "compress_with",
     "decompress",
     "describe",
     "load_codec",
     "make_codec",
     "nearest_quality",
+    "read_metadata",
 ]

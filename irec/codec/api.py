@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.bitstream import read_header
+from irec.bitstream import STORED, decompress_metadata, read_header, read_metadata_section
 from irec.codec.base import Codec
-from irec.codec.encoded import FileDescription
+from irec.codec.encoded import Encoded, FileDescription
+from irec.codec.stored import StoredCodec
 from irec.coding import DEFAULT_EFFORT
 from irec.errors import CheckpointError, InvalidParameterError
 from irec.images import from_any
+from irec.metadata import Metadata
 from irec.models.registry import kind_of
 from irec.models.zoo import (
     DEFAULT_CHECKPOINT,
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+# Below so few bits per dimension only flat and drawn images are coded, and no model of photographs
+# is as good there: it need not be tried.
+_OUT_OF_REACH_BPD = 0.3
+
 
 def compress(
     image: "np.ndarray | Image | Tensor",
@@ -36,6 +42,8 @@ def compress(
     checkpoint: str | None = None,
     verify: bool = True,
     device: str = "cpu",
+    metadata: Metadata | None = None,
+    model_only: bool = False,
 ) -> bytes:
     """Compress an image, without loss unless `lossy`.
 
@@ -51,6 +59,9 @@ def compress(
             rvae-small, or two-level-vae-small where `lossy`.
         verify: Decode the result and compare before returning it.
         device: Where to compute, such as "cpu" or "cuda".
+        metadata: Colour profile, EXIF and XMP to keep beside the pixels; see `read_metadata`.
+        model_only: Whether the model codes a lossless file even where lossless WebP, PNG or the
+            bare values take fewer bytes, as they do for line art and for noise.
 
     Returns:
         The bytes of an ``.irec`` file.
@@ -66,9 +77,43 @@ def compress(
         raise InvalidParameterError("quality and target_bpp exclude each other")
     pixels = from_any(image)
     codec = load_codec(checkpoint, lossy=lossy, effort=effort, verify=verify, device=device)
+    return compress_with(
+        codec,
+        pixels,
+        None if quality is None else float(quality),
+        None if target_bpp is None else float(target_bpp),
+        metadata=metadata or Metadata(),
+        model_only=model_only,
+    ).data
+
+
+def compress_with(
+    codec: Codec,
+    pixels: UInt8[np.ndarray, "h w c"],
+    quality: float | None = None,
+    target_bpp: float | None = None,
+    *,
+    metadata: Metadata,
+    model_only: bool,
+) -> Encoded:
+    """Do what :func:`compress` does once its codec is there; arguments and errors as there."""
     if target_bpp is not None:
-        return codec.encode_within(pixels, float(target_bpp)).data
-    return codec.encode(pixels, None if quality is None else float(quality)).data
+        encoded = codec.encode_within(pixels, target_bpp)
+    elif codec.profile.is_lossy or model_only:
+        encoded = codec.encode(pixels, quality)
+    else:
+        encoded = _smallest(codec, pixels, quality)
+    keeper = StoredCodec() if read_header(encoded.data).profile == STORED else codec
+    return keeper.attach(encoded, metadata)
+
+
+def _smallest(codec: Codec, pixels: UInt8[np.ndarray, "h w c"], quality: float | None) -> Encoded:
+    """The model's file, or one without a model where that is smaller."""
+    stored = StoredCodec(verify=codec.verify).encode(pixels)
+    if quality is None and stored.file_bits < _OUT_OF_REACH_BPD * pixels.size:
+        return stored
+    encoded = codec.encode(pixels, quality)
+    return min(encoded, stored, key=lambda found: len(found.data))
 
 
 def decompress(
@@ -105,6 +150,16 @@ def describe(data: bytes, checkpoint: str | None = None) -> FileDescription:
     return codec_for(data, checkpoint=checkpoint).describe(data)
 
 
+def read_metadata(data: bytes) -> Metadata:
+    """Read the colour profile, EXIF and XMP that a file holds; needs no model.
+
+    Raises:
+        BitstreamError: The beginning of the file is damaged.
+    """
+    compressed = read_metadata_section(data)
+    return Metadata() if compressed is None else decompress_metadata(compressed)
+
+
 @functools.lru_cache(maxsize=4)
 def load_codec(
     checkpoint: str | None = None,
@@ -129,7 +184,10 @@ def load_codec(
 
 def codec_for(data: bytes, *, checkpoint: str | None = None, device: str = "cpu") -> Codec:
     """Return the codec that decodes a file; arguments and errors as for :func:`decompress`."""
-    return _decoder(read_header(data).fingerprint, checkpoint, device)
+    header = read_header(data)
+    if header.profile == STORED:
+        return StoredCodec()
+    return _decoder(header.fingerprint, checkpoint, device)
 
 
 def make_codec(checkpoint: Checkpoint, **options: object) -> Codec:

@@ -3,6 +3,7 @@
 import abc
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from irec.bitstream import (
     Header,
     Profile,
     TilePlan,
+    compress_metadata,
+    decompress_metadata,
     pack,
     shortest_beginning,
     unpack,
@@ -30,6 +33,7 @@ from irec.errors import (
     IrecError,
     ModelMismatchError,
 )
+from irec.metadata import Metadata
 from irec.models.registry import Model
 from irec.models.zoo import Checkpoint, CodingStatistics
 
@@ -83,6 +87,11 @@ class Codec(abc.ABC):
         self.seed = seed
         self.verify = verify
         self.device = torch.device(device)
+
+    @property
+    def name(self) -> str:
+        """What files are made with, for people."""
+        return self.checkpoint.name
 
     @property
     def has_quality(self) -> bool:
@@ -162,6 +171,25 @@ class Codec(abc.ABC):
         """As :meth:`ideal`, of several images."""
         return [self.ideal(image, quality, n_samples, seed) for image in images]
 
+    def attach(self, encoded: Encoded, metadata: Metadata) -> Encoded:
+        """Put metadata into a new file, which holds none yet; its pixels stay as they are.
+
+        Raises:
+            UnsupportedImageError: There are more than a file holds.
+        """
+        if not metadata:
+            return encoded
+        stream = self.unpack(encoded.data)
+        stream.header = replace(stream.header, has_metadata=True)
+        stream.metadata = compress_metadata(metadata)
+        with_metadata = self._finish(stream, encoded.pixels, encoded.quality)
+        # What was verified is still there: without the metadata it gives the same bytes again.
+        again = self.unpack(with_metadata.data)
+        again.header, again.metadata = replace(again.header, has_metadata=False), None
+        if self._finish(again, encoded.pixels).data != encoded.data:
+            raise IrecError("the new file changes with metadata; please report this")
+        return with_metadata
+
     def describe(self, data: bytes) -> FileDescription:
         """Read what a file holds without decoding its pixels.
 
@@ -173,12 +201,13 @@ class Codec(abc.ABC):
         return FileDescription(
             format_version=FORMAT_VERSION,
             header=stream.header,
-            checkpoint=self.checkpoint.name,
+            checkpoint=self.name,
             quality=quality,
             trade_off=trade_off,
             tiles=stream.tiles,
             sections=stream.sizes,
             shortest_beginning=shortest_beginning(stream) if self.profile.is_lossy else None,
+            metadata=decompress_metadata(stream.metadata) if stream.metadata else Metadata(),
         )
 
     @staticmethod
@@ -247,6 +276,6 @@ class Codec(abc.ABC):
             )
         if header.height * header.width > MAX_PIXELS:
             raise CorruptFileError(
-                f"the header claims {header.height}x{header.width} pixels; irec codes {MAX_PIXELS}"
+                f"the header claims {header.width}x{header.height} pixels; irec codes {MAX_PIXELS}"
             )
         return self._tile_plan(header)

@@ -1,11 +1,12 @@
 """What codecs hand out: files with an account of their bits, and the ideal to compare with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import UInt8
 
 from irec.bitstream import Header, TileCode
+from irec.metadata import Metadata
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Encoded:
     @property
     def index_bits(self) -> int:
         """What the latent tensors took."""
-        return self.sizes["indices"]
+        return self.sizes.get("indices", 0)
 
     @property
     def residual_bits(self) -> int:
@@ -78,6 +79,7 @@ class FileDescription:
         tiles: grid offset, steps and rho of each latent tensor, indices.
         sections: bits of each part of the file; they sum to 8 x its length.
         shortest_beginning: of a lossy file, how many of its first bytes decode to something.
+        metadata: colour profile, EXIF and XMP.
     """
 
     format_version: int
@@ -88,3 +90,4 @@ class FileDescription:
     tiles: list[TileCode]
     sections: dict[str, int]
     shortest_beginning: int | None = None
+    metadata: Metadata = field(default_factory=Metadata)

@@ -7,6 +7,7 @@ from jaxtyping import UInt8
 
 from irec.bitstream import Colour
 from irec.errors import UnsupportedImageError
+from irec.images import MAX_SIDE
 
 MAX_PIXELS = 1 << 28
 
@@ -60,9 +61,14 @@ def split_planes(pixels: np.ndarray) -> Planes:
         )
     if pixels.size == 0:
         raise UnsupportedImageError(f"an empty image, {pixels.shape}")
-    if pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
+    height, width = pixels.shape[:2]
+    if max(height, width) > MAX_SIDE:
         raise UnsupportedImageError(
-            f"{pixels.shape[0]}x{pixels.shape[1]} pixels are more than irec codes in one file "
+            f"{width}x{height} pixels; sides of up to {MAX_SIDE:,} fit into a file"
+        )
+    if height * width > MAX_PIXELS:
+        raise UnsupportedImageError(
+            f"{width}x{height} pixels are more than irec codes in one file "
             f"({MAX_PIXELS}); cut the image up"
         )
     colour = _COLOUR_OF_CHANNELS[pixels.shape[2]]

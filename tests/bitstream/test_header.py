@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from irec.bitstream import (
     LOSSLESS,
     LOSSY,
+    STORED,
     Bitstream,
     Colour,
     Header,
@@ -28,16 +29,17 @@ from irec.errors import (
 
 USUAL = Header(LOSSLESS, b"abc", 32, 32, Colour.RGB)
 
-profiles = st.sampled_from([LOSSLESS, LOSSY])
+profiles = st.sampled_from([LOSSLESS, LOSSY, STORED])
 headers = profiles.flatmap(
     lambda profile: st.builds(
         Header,
         profile=st.just(profile),
-        fingerprint=st.binary(min_size=3, max_size=3),
+        fingerprint=st.just(b"abc"[: profile.fingerprint_bytes]),
         height=st.integers(1, MAX_SIDE),
         width=st.integers(1, MAX_SIDE),
         colour=st.sampled_from(Colour),
         seed=st.integers(0, (1 << 64) - 1) | st.just(0),
+        has_metadata=st.booleans(),
         quality_index=st.integers(0, profile.max_quality_index),
     )
 )
@@ -80,7 +82,7 @@ def test_bytes_are_these():
     assert to_file(USUAL).hex() == "6952106162631f1f"
     other = replace(USUAL, height=300, colour=Colour.RGBA, profile=LOSSY, quality_index=77)
     assert to_file(other).hex() == "69521303616263ab021f4d"
-    assert to_file(replace(other, seed=200)).hex() == "69521307616263ab021f4dc801"
+    assert to_file(replace(other, seed=200)).hex() == "6952130b616263ab021f4dc801"
 
 
 def test_a_quality_belongs_to_a_lossy_file():
@@ -99,7 +101,7 @@ def test_foreign_and_newer_files_are_told_apart():
     newer[2] = 1 << 4 | 7 << 1
     with pytest.raises(UnsupportedVersionError, match="profile, 7"):
         read_header(bytes(newer))
-    newer[2:4] = [1 << 4 | 1, 1 << 3]
+    newer[2:4] = [1 << 4 | 1, 1 << 5]
     with pytest.raises(UnsupportedVersionError, match="newer irec"):
         read_header(bytes(newer))
 
@@ -110,9 +112,9 @@ def test_foreign_and_newer_files_are_told_apart():
         "10 616263 808004 1f",  # 65,537 pixels high
         "10 616263 9f00 1f",  # 31 in two bytes
         "11 00 616263 1f 1f",  # nothing more
-        "11 04 616263 1f 1f 00",  # the usual seed stored
-        "11 04 616263 1f 1f ffffffffffffffffff02",  # a seed of 65 bits
-        "11 04 616263 1f 1f ffffffffffffffffffff01",  # a seed of 77 bits
+        "11 08 616263 1f 1f 00",  # the usual seed stored
+        "11 08 616263 1f 1f ffffffffffffffffff02",  # a seed of 65 bits
+        "11 08 616263 1f 1f ffffffffffffffffffff01",  # a seed of 77 bits
         "12 616263 1f 1f c9",  # quality index 201
     ],
 )

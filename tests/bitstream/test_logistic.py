@@ -1,3 +1,4 @@
+import decimal
 import hashlib
 import math
 
@@ -54,3 +55,12 @@ def test_tables_are_these_to_the_last_bit():
     scales = inverse_scale_table(-2560, 2560, 9)
     digests = [hashlib.sha256(t.astype("<i8").tobytes()).hexdigest() for t in (cdf_table, scales)]
     assert [digest[:16] for digest in digests] == ["afa3504324cd7a6d", "f59d0b36e8ebba86"]
+
+
+def test_tables_do_not_depend_on_the_decimal_context_of_callers():
+    expected = inverse_scale_table(-40, 40, 3)
+    inverse_scale_table.cache_clear()
+    with decimal.localcontext() as context:
+        context.prec = 3
+        np.testing.assert_array_equal(inverse_scale_table(-40, 40, 3), expected)
+    inverse_scale_table.cache_clear()

@@ -16,14 +16,17 @@ from tests.pictures import picture
 
 
 def round_trip(image, checkpoint):
-    data = irec.compress(image, effort=1, checkpoint=str(checkpoint))
+    data = irec.compress(image, effort=1, checkpoint=str(checkpoint), model_only=True)
     return irec.decompress(data, checkpoint=str(checkpoint))
 
 
 def test_arrays_images_and_tensors_give_the_same_file(tiny_checkpoint):
     pixels = picture(9, 12, 3)
     given = [pixels, Image.fromarray(pixels), torch.from_numpy(pixels).permute(2, 0, 1)]
-    files = {irec.compress(one, effort=1, checkpoint=str(tiny_checkpoint)) for one in given}
+    files = {
+        irec.compress(one, effort=1, checkpoint=str(tiny_checkpoint), model_only=True)
+        for one in given
+    }
     assert len(files) == 1
     decoded = irec.decompress(files.pop(), checkpoint=str(tiny_checkpoint))
     assert np.array_equal(decoded, pixels)
@@ -39,7 +42,9 @@ def test_colour_modes_of_pillow_come_back(tiny_checkpoint, mode):
 
 
 def test_a_file_of_an_unknown_model_says_so(tiny_checkpoint):
-    data = irec.compress(picture(4, 4, 3), effort=1, checkpoint=str(tiny_checkpoint))
+    data = irec.compress(
+        picture(4, 4, 3), effort=1, checkpoint=str(tiny_checkpoint), model_only=True
+    )
     with pytest.raises(ModelMismatchError, match="--checkpoint"):
         irec.decompress(data)
 

@@ -12,6 +12,7 @@ from PIL import Image
 import irec
 from irec.codec import codec_for
 from irec.images import encode_image, read_image
+from irec.metadata import Metadata
 from tests.checkpoints import (
     write_checkpoint,
     write_lattice_checkpoint,
@@ -24,6 +25,7 @@ SAMPLES = FOLDER.parent.parent / "irec" / "datamodules" / "samples"
 # Tiny models of their own: whatever is shipped may be replaced, and these files still decode.
 LOSSLESS_MODEL, LOSSY_MODEL = FOLDER / "models" / "lossless", FOLDER / "models" / "lossy"
 LATTICE_MODEL = FOLDER / "models" / "lattice"
+METADATA = Metadata(icc=b"a profile", exif=b"MM\0*\0\0\0\x08\0\0", xmp=b"<x:xmpmeta/>")
 
 
 def images() -> dict[str, np.ndarray]:
@@ -41,6 +43,17 @@ def images() -> dict[str, np.ndarray]:
         "grey_40x24": grey[200:240, 100:124],
         "rgba_31x17": np.concatenate([chelsea[100:131, 100:117], alpha], axis=2),
         "grey_alpha_31x17": np.concatenate([grey[100:131, 100:117], alpha], axis=2),
+    }
+
+
+def drawings() -> dict[str, np.ndarray]:
+    """What is stored without a model: as WebP, as PNG, as it is."""
+    rows, columns = np.mgrid[0:48, 0:40]
+    disc = ((rows - 20) ** 2 + (columns - 17) ** 2 < 200)[:, :, None]
+    return {
+        "stored_webp_48x40": np.where(disc, [250, 120, 30], [10, 20, 90]).astype(np.uint8),
+        "stored_png_1x17000": (np.arange(17_000) // 200).astype(np.uint8)[None, :, None],
+        "stored_raw_1x2": np.array([[[1, 2, 3], [250, 0, 9]]], np.uint8),
     }
 
 
@@ -76,8 +89,12 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         for name, pixels in images().items():
             (folder / f"{name}.png").write_bytes(encode_image(pixels, ".png"))
-            data = irec.compress(pixels, checkpoint=str(model))
+            data = irec.compress(pixels, checkpoint=str(model), model_only=True)
             (folder / f"{name}.irec").write_bytes(data)
+    for name, pixels in drawings().items():
+        (FOLDER / f"{name}.png").write_bytes(encode_image(pixels, ".png"))
+        data = irec.compress(pixels, checkpoint=str(LOSSLESS_MODEL), metadata=METADATA)
+        (FOLDER / f"{name}.irec").write_bytes(data)
     for name, data in lossy_files().items():
         decoded = irec.decompress(data, allow_truncated=True, checkpoint=str(LOSSY_MODEL))
         (FOLDER / "lossy" / f"{name}.png").write_bytes(encode_image(decoded, ".png"))

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import irec
-from irec.bitstream import read_header
+from irec.bitstream import STORED, read_header
+from irec.codec import read_metadata
 from irec.images import read_image
 from tests.golden import explain, regenerate
 from tests.instruction_sets import each_of
@@ -54,6 +55,13 @@ def test_every_colour_kind_is_pinned():
 def test_pinned_files_decode(path):
     decoded = irec.decompress(path.read_bytes(), checkpoint=model_of(path))
     assert np.array_equal(decoded, read_image(path.with_suffix(".png")))
+
+
+@pytest.mark.parametrize("name", ["webp_48x40", "png_1x17000", "raw_1x2"])
+def test_pinned_files_without_a_model_decode_and_hold_metadata(name):
+    data = (FOLDER / f"stored_{name}.irec").read_bytes()
+    assert read_header(data).profile == STORED
+    assert read_metadata(data) == regenerate.METADATA
 
 
 @pytest.mark.parametrize("capability", each_of("default", "avx2"))
