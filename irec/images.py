@@ -27,9 +27,9 @@ from irec.metadata import Metadata, metadata_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-IMAGE_SUFFIXES = {
+JPEG_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif"}
+IMAGE_SUFFIXES = JPEG_SUFFIXES | {
     *(".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
-    *(".jpg", ".jpeg", ".jpe", ".jfif"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 }
 

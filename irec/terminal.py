@@ -37,8 +37,26 @@ def say(text: str, file: Any = None) -> None:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
     except BrokenPipeError:
-        # Python would try again, and complain, when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _silence(stream)
+
+
+def write_bytes(data: bytes) -> None:
+    """Write to the standard output.
+
+    Raises:
+        OSError: Nobody reads it, or there is no room.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError:
+        _silence(sys.stdout)
+        raise
+
+
+def _silence(stream: Any) -> None:
+    """Drop what is left: Python would try again, and complain, when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def show_table(table: Table) -> None:

@@ -14,6 +14,7 @@ from irec.commands.decompress import decompress
 from irec.commands.evaluate import evaluate, plot
 from irec.commands.export import export
 from irec.commands.inspect import inspect
+from irec.commands.models import models
 from irec.commands.progressive import progressive
 from irec.errors import IrecError
 from irec.terminal import say
@@ -80,7 +81,7 @@ def _list_in_help(name: str, summary: str) -> None:
 
 
 _FILES, _RESEARCH = "Files", "Models and measurements"
-for _command in (compress, decompress, inspect):
+for _command in (compress, decompress, inspect, models):
     app.command(rich_help_panel=_FILES)(_command)
 for _research in (export, evaluate, plot, progressive):
     app.command(rich_help_panel=_RESEARCH)(_research)
@@ -88,7 +89,7 @@ for _name, (_summary, _) in _OTHER_PARSERS.items():
     _list_in_help(_name, _summary)
 
 COMMANDS = [
-    *("compress", "decompress", "inspect", "export", "evaluate", "plot", "progressive"),
+    *("compress", "decompress", "inspect", "models", "export", "evaluate", "plot", "progressive"),
     *_OTHER_PARSERS,
 ]
 

@@ -13,7 +13,7 @@ from types import FrameType
 
 import typer
 
-from irec.commands.jobs import Job, Plan, UsageError
+from irec.commands.jobs import STREAM, Job, Plan, UsageError
 from irec.errors import IrecError, ran_out_of_memory
 from irec.files import OutputFileError
 from irec.terminal import count_bar, say
@@ -30,12 +30,14 @@ class Done:
         bytes_out: Size of the file made.
         n_pixels: Height x width of the image.
         n_channels: Of the image, alpha included.
+        notes: What the user should know about it.
     """
 
     bytes_in: int
     bytes_out: int
     n_pixels: int
     n_channels: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Tally:
 
     n_jobs: int
     n_failed: int = 0
+    n_kept: int = 0
     done: list[Done] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
@@ -55,10 +58,13 @@ class Tally:
     def counts(self) -> str:
         """How many files are done and how many are not, in words."""
         text = f"{len(self.done)} of {self.n_jobs} files"
+        if self.n_kept:
+            text = f"{text}, {self.n_kept} kept"
         return f"{text}, {self.n_failed} failed" if self.n_failed else text
 
 
-Work = Callable[[Job], Done]
+Work = Callable[[Job], Done | None]
+"""Does a job; None where its result was there already."""
 Describe = Callable[[Sequence[Done]], str]
 
 
@@ -118,10 +124,18 @@ def _do(job: Job, work: Work, describe: Describe, tally: Tally, quiet: bool) -> 
         names_a_file = str(job.source) in message or str(job.target) in message
         _fail(tally, message if names_a_file else f"{job.source}: {message}")
         return
+    if done is None:
+        tally.n_kept += 1
+        if not quiet:
+            say(f"{job.target}: kept, it is whole")
+        return
     tally.done.append(done)
     if not quiet:
         seconds = time.perf_counter() - start
-        say(f"{job.source} -> {job.target}: {describe([done])}, {seconds:.1f} s")
+        text = f"{job.source} -> {job.target}: {describe([done])}, {seconds:.1f} s"
+        say(text, sys.stderr if job.target == STREAM else None)
+        for note in done.notes:
+            say(f"note: {job.source}: {note}", sys.stderr)
 
 
 @contextlib.contextmanager
@@ -180,6 +194,8 @@ def prepare_target(path: Path, *, force: bool) -> None:
     Raises:
         OutputFileError: The file exists, or the folder cannot be created or written to.
     """
+    if path == STREAM:
+        return
     if os.path.lexists(path) and not force:
         if not os.path.exists(path):
             raise OutputFileError(f"{path} is a link that leads nowhere; --force replaces it")

@@ -1,22 +1,31 @@
 """``irec compress``: images to ``.irec`` files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from irec.commands.batch import Done, Work, one_line_errors, prepare_target, run_jobs
 from irec.commands.jobs import Job, Naming, UsageError, plan_jobs
 from irec.commands.options import (
+    DEFAULT_MAX_PIXELS,
     DeviceOption,
     ForceOption,
+    KeepTimeOption,
+    MaxPixelsOption,
     OutputOption,
     QuietOption,
     check_device,
 )
-from irec.files import write_atomically
-from irec.images import IMAGE_SUFFIXES, read_image
+from irec.commands.streams import source_of, write_result
+from irec.errors import IrecError
+from irec.files import OutputFileError, read_file
+from irec.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, read_picture
+
+if TYPE_CHECKING:
+    from irec.codec import Codec
 
 DEFAULT_EFFORT = 5
 NAMING = Naming(IMAGE_SUFFIXES, ".irec", {".irec"})
@@ -78,11 +87,31 @@ def compress(
         ),
     ] = True,
     device: DeviceOption = "cpu",
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep results of an earlier run that decode (without --lossy, to the same "
+            "pixels), and do the rest.",
+        ),
+    ] = False,
+    convert: Annotated[
+        bool,
+        typer.Option(
+            "--convert",
+            help="Take 16-bit, CMYK, animated and other images too, reduced to one of 8 bits and "
+            "RGB; what that loses is said.",
+        ),
+    ] = False,
+    max_pixels: MaxPixelsOption = DEFAULT_MAX_PIXELS,
+    keep_time: KeepTimeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Compress images, without loss unless --lossy: photo.png becomes photo.irec.
 
-    Takes 8-bit PNG, WebP, BMP, TIFF, JPEG, PPM and PGM: RGB or greyscale, with or without alpha.
+    Takes 8-bit PNG, WebP, BMP, TIFF, JPEG, GIF, PPM and PGM: RGB or greyscale, with or without
+    alpha. - stands for the standard input and output.
+
     Without --lossy the pixels come back exactly; metadata such as colour profiles and dates is not
     kept, but for the orientation of a photograph, to which its pixels are turned. With --lossy only
     alpha comes back exactly.
@@ -101,16 +130,24 @@ def compress(
                 "--target-bpp"
             )
 
-        def work(job: Job) -> Done:
-            pixels = read_image(job.source)
+        def work(job: Job) -> Done | None:
+            source = source_of(job.source)
+            picture = read_picture(source, convert=convert, max_pixels=max_pixels)
+            pixels = picture.pixels
+            if skip_existing and job.target.exists():
+                _check_whole(codec, job.target, pixels)
+                return None
             prepare_target(job.target, force=force)
             if target_bpp is not None:
                 data = codec.encode_within(pixels, target_bpp).data
             else:
                 data = codec.encode(pixels, quality).data
-            write_atomically(job.target, data, overwrite=force)
+            time_of = job.source if keep_time else None
+            write_result(job.target, data, overwrite=force, time_of=time_of)
+            size = len(source) if isinstance(source, bytes) else source.stat().st_size
             height, width, n_channels = pixels.shape
-            return Done(job.source.stat().st_size, len(data), height * width, n_channels)
+            notes = (*picture.lost, *_growth(job.source, size, len(data)))
+            return Done(size, len(data), height * width, n_channels, notes)
 
         return work
 
@@ -119,6 +156,27 @@ def compress(
             _check_rate(lossy, quality, target_bpp)
         plan = plan_jobs(inputs, output, NAMING)
         run_jobs(plan, start, _describe_lossy if lossy else _describe, quiet=quiet)
+
+
+def _check_whole(codec: "Codec", path: Path, pixels: np.ndarray) -> None:
+    """Raise an OutputFileError unless a file holds this image, as far as its kind can."""
+    try:
+        decoded = codec.decode(read_file(path))
+    except IrecError as error:
+        raise OutputFileError(
+            f"{path} exists, but does not decode ({error}); --force without --skip-existing "
+            "replaces it"
+        ) from error
+    if decoded.shape != pixels.shape or not (codec.profile.is_lossy or (decoded == pixels).all()):
+        raise OutputFileError(
+            f"{path} exists, but holds another image; --force without --skip-existing replaces it"
+        )
+
+
+def _growth(path: Path, bytes_in: int, bytes_out: int) -> Iterator[str]:
+    """JPEGs are lossy already: to keep each pixel of what they decode to takes more room."""
+    if bytes_out > bytes_in and path.suffix.lower() in JPEG_SUFFIXES:
+        yield "larger than the JPEG that it came from; keep that, or compress --lossy"
 
 
 def _check_rate(lossy: bool, quality: float | None, target_bpp: float | None) -> None:

@@ -13,17 +13,22 @@ from irec.commands.batch import (
     prepare_target,
     run_jobs,
 )
-from irec.commands.jobs import Job, Naming, plan_jobs
+from irec.commands.jobs import STREAM, Job, Naming, plan_jobs
 from irec.commands.options import (
+    DEFAULT_MAX_PIXELS,
     DeviceOption,
     FileCheckpointOption,
     ForceOption,
+    KeepTimeOption,
+    MaxPixelsOption,
     OutputOption,
     QuietOption,
     check_device,
 )
-from irec.files import read_file, write_atomically
-from irec.images import OUTPUT_SUFFIXES, encode_image
+from irec.commands.streams import read_bytes, write_result
+from irec.errors import IrecError
+from irec.files import OutputFileError
+from irec.images import OUTPUT_SUFFIXES, check_size, encode_image, read_image
 
 NAMING = Naming({".irec"}, ".png", OUTPUT_SUFFIXES)
 
@@ -45,26 +50,45 @@ def decompress(
     ] = False,
     force: ForceOption = False,
     device: DeviceOption = "cpu",
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep results of an earlier run that are whole images of the right size, and do "
+            "the rest.",
+        ),
+    ] = False,
+    max_pixels: MaxPixelsOption = DEFAULT_MAX_PIXELS,
+    keep_time: KeepTimeOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Decompress .irec files: photo.irec becomes photo.png.
 
     The pixels of a lossless file are exactly those that were compressed; of whatever does not
     decode, an error says why.
+    - stands for the standard input and output.
+
     With -o NAME the suffix of NAME chooses the format: .png, .webp (lossless), .ppm or .pgm.
     """
 
     def start() -> Work:
         check_device(device)
+        from irec.bitstream import read_header
         from irec.codec import codec_for
 
-        def work(job: Job) -> Done:
-            data = read_file(job.source)
+        def work(job: Job) -> Done | None:
+            data = read_bytes(job.source)
+            header = read_header(data)
+            check_size(header.width, header.height, max_pixels, str(job.source))
+            if skip_existing and job.target.exists():
+                _check_whole(job.target, (header.height, header.width, header.n_channels))
+                return None
             prepare_target(job.target, force=force)
             codec = codec_for(data, checkpoint=checkpoint, device=device)
             pixels = codec.decode(data, allow_truncated)
-            image = encode_image(pixels, job.target.suffix)
-            write_atomically(job.target, image, overwrite=force)
+            image = encode_image(pixels, ".png" if job.target == STREAM else job.target.suffix)
+            time_of = job.source if keep_time else None
+            write_result(job.target, image, overwrite=force, time_of=time_of)
             height, width, n_channels = pixels.shape
             return Done(len(data), len(image), height * width, n_channels)
 
@@ -73,6 +97,22 @@ def decompress(
     with one_line_errors():
         plan = plan_jobs(inputs, output, NAMING)
         run_jobs(plan, start, _describe, quiet=quiet)
+
+
+def _check_whole(path: Path, shape: tuple[int, int, int]) -> None:
+    """Raise an OutputFileError unless an image of this shape can be read."""
+    try:
+        found = read_image(path).shape
+    except IrecError as error:
+        raise OutputFileError(
+            f"{path} exists, but is not whole ({error}); --force without --skip-existing replaces "
+            "it"
+        ) from error
+    if found != shape:
+        raise OutputFileError(
+            f"{path} exists, but is an image of another size; --force without --skip-existing "
+            "replaces it"
+        )
 
 
 def _describe(done: Sequence[Done]) -> str:

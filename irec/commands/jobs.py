@@ -9,6 +9,9 @@ from pathlib import Path
 from irec.errors import IrecError
 from irec.folders import search
 
+STREAM = Path("-")
+"""The standard input or output, in place of a file."""
+
 
 class UsageError(IrecError):
     """The command line asks for something impossible; nothing was done."""
@@ -66,6 +69,9 @@ def plan_jobs(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Pl
         UsageError: `output` cannot be meant, or two files would be called the same.
     """
     plan = Plan()
+    if STREAM in (*inputs, output):
+        plan.jobs = [_stream_job(inputs, output)]
+        return plan
     places = _find_sources(inputs, naming, plan)
     if output is not None and _is_file_name(output, inputs, naming):
         plan.jobs = [Job(source, output) for source in places]
@@ -93,6 +99,15 @@ def plan_jobs(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Pl
             )
         plan.jobs.append(Job(source, target))
     return plan
+
+
+def _stream_job(inputs: Sequence[Path], output: Path | None) -> Job:
+    """The only job of a command one end of which is a pipe."""
+    if len(inputs) != 1 or os.path.isdir(inputs[0]):
+        raise UsageError("- stands for one image: name one input")
+    if output is not None and os.path.isdir(output):
+        raise UsageError(f"-o {output}: a folder; the standard input has no name, so name a file")
+    return Job(inputs[0], STREAM if output is None else output)
 
 
 def _renamed(target: Path, naming: Naming) -> Path:

@@ -29,6 +29,19 @@ PlotOption = Annotated[
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+KeepTimeOption = Annotated[
+    bool,
+    typer.Option("--keep-time", help="Give each result the modification time of its source."),
+]
+MaxPixelsOption = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Refuse larger images before any work: time and memory grow with the pixels.",
+    ),
+]
+DEFAULT_MAX_PIXELS = 100_000_000
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 FileCheckpointOption = Annotated[

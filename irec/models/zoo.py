@@ -7,8 +7,10 @@ norm folded in, so that the file is small and every machine starts from the same
 """
 
 import json
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +25,9 @@ DEFAULT_CHECKPOINT = "rvae-small"
 DEFAULT_LOSSY_CHECKPOINT = "two-level-vae-small"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
+
+# Channels, blocks: more than any model has, few enough to fail fast.
+_MAX_COUNT = 4096
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # An installed package carries the checkpoints inside; a clone has them at its top level.
@@ -75,6 +80,37 @@ def _shipped() -> dict[str, Path]:
 def available_checkpoints() -> list[str]:
     """Names of the checkpoints that come with irec."""
     return sorted(_shipped())
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is known of a checkpoint without loading it.
+
+    Attributes:
+        name: Of its folder.
+        architecture: Name of its kind of model.
+        fingerprint: As in :class:`Checkpoint`.
+        n_bytes: Of its weights.
+    """
+
+    name: str
+    architecture: str
+    fingerprint: bytes
+    n_bytes: int
+
+
+def installed_checkpoints() -> list[Installed]:
+    """Return what there is to know of the checkpoints that come with irec, by name.
+
+    Raises:
+        CheckpointError: One is incomplete or damaged.
+    """
+    found = []
+    for name, folder in sorted(_shipped().items()):
+        architecture = _read_config(folder)["architecture"]
+        size = len(_read(folder / WEIGHTS_FILE))
+        found.append(Installed(name, architecture, fingerprint_of(folder), size))
+    return found
 
 
 def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint:
@@ -178,22 +214,15 @@ def folded_state(model: Model) -> dict[str, torch.Tensor]:
 
 
 def _load_folder(folder: Path) -> Checkpoint:
+    config = _read_config(folder)
+    architecture, values = config["architecture"], config["model"]
+    if architecture not in KINDS:
+        raise CheckpointError(f"{folder}: unknown architecture {architecture!r}; update irec")
+    kind = KINDS[architecture].config
     try:
-        config = json.loads(_read(folder / CONFIG_FILE))
-        architecture, values = config["architecture"], config["model"]
-        coding = CodingStatistics(
-            tuple(config["coding"].get("usual_steps", ())),
-            tuple(config["coding"].get("usual_rho", ())),
-            tuple(tuple(group) for group in config["coding"].get("channel_groups", ())),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error!r}") from error
-    try:
-        model = KINDS[architecture].config(**values)
-    except KeyError as error:
-        raise CheckpointError(
-            f"{folder}: unknown architecture {architecture!r}; update irec"
-        ) from error
+        check_values(kind, values)
+        coding = _coding_statistics(config["coding"], values)
+        model = kind(**{name: _tuples(value) for name, value in values.items()})
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
     try:
@@ -201,6 +230,81 @@ def _load_folder(folder: Path) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{folder / WEIGHTS_FILE} is unreadable: {error}") from error
     return Checkpoint(folder.name, build_model(model, state), coding, fingerprint_of(folder))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json; its parts are there, and of the right kinds."""
+    path = folder / CONFIG_FILE
+    try:
+        config = json.loads(_read(path))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: {error!r}") from error
+    kinds = {"architecture": str, "model": dict, "coding": dict}
+    for name, kind in kinds.items():
+        if not isinstance(config, dict) or not isinstance(config.get(name), kind):
+            raise CheckpointError(f"{path} is damaged: {name!r} is missing, or no {kind.__name__}")
+    return config
+
+
+def check_values(kind: type[Any], values: dict[str, Any]) -> None:
+    """Check what a config.json says of a model, before anything is built from it.
+
+    Args:
+        kind: Dataclass of the model's settings.
+        values: Its fields, of JSON's types.
+
+    Raises:
+        ValueError: A field is missing, unknown, of another type, or beyond all reason.
+    """
+    hints = get_type_hints(kind)
+    required = {
+        field.name
+        for field in fields(kind)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    if wrong := (required - set(values)) | (set(values) - set(hints)):
+        raise ValueError(f"missing or unknown settings: {', '.join(sorted(wrong))}")
+    for name, value in values.items():
+        if hints[name] is int and not _is_count(value):
+            raise ValueError(f"{name} is {value!r}, not a whole number from 1 to {_MAX_COUNT}")
+        if hints[name] is float and not _is_number(value):
+            raise ValueError(f"{name} is {value!r}, not a number")
+        if get_origin(hints[name]) is tuple and not isinstance(value, list):
+            raise ValueError(f"{name} is {value!r}, not a list")
+        choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else ()
+        if choices and value not in choices:
+            raise ValueError(f"{name} is {value!r}, not one of {', '.join(map(str, choices))}")
+
+
+def _coding_statistics(coding: dict[str, Any], values: dict[str, Any]) -> CodingStatistics:
+    steps, rho, groups = (
+        coding.get(name, []) for name in ("usual_steps", "usual_rho", "channel_groups")
+    )
+    if not (isinstance(steps, list) and all(_is_number(one) and one >= 0 for one in steps)):
+        raise ValueError("usual_steps are numbers from 0 on")
+    if not (isinstance(rho, list) and all(type(one) is int and 0 <= one < 32 for one in rho)):
+        raise ValueError("usual_rho are whole numbers from 0 to 31")
+    if not (isinstance(groups, list) and all(isinstance(group, list) for group in groups)):
+        raise ValueError("channel_groups are lists")
+    channels = [channel for group in groups for channel in group]
+    if channels and not (
+        all(type(channel) is int for channel in channels)
+        and sorted(channels) == list(range(values.get("latent_channels", len(channels))))
+    ):
+        raise ValueError("channel_groups do not hold each latent channel once")
+    return CodingStatistics(tuple(steps), tuple(rho), tuple(map(tuple, groups)))
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 1 <= value <= _MAX_COUNT
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _read(path: Path) -> bytes:

@@ -80,3 +80,38 @@ def test_damage_is_a_clear_error(copy, damage):
     damage(copy)
     with pytest.raises(CheckpointError, match=str(copy) + "|weights"):
         load_checkpoint(copy)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("model", "n_blocks", "6"),
+        ("model", "n_blocks", 2.5),
+        ("model", "n_blocks", True),
+        ("model", "n_blocks", 0),
+        ("model", "n_blocks", 1_000_000),
+        ("model", "hidden_channels", -1),
+        ("model", "likelihood", "guess"),
+        ("model", "surprise", 1),
+        ("coding", "usual_steps", ["many"]),
+        ("coding", "usual_steps", 5),
+        ("coding", "usual_rho", [99]),
+        ("coding", "usual_rho", [1.5]),
+        ("coding", "channel_groups", [[0], [2]]),
+        ("coding", "channel_groups", [["a"]]),
+    ],
+)
+def test_senseless_settings_are_refused_before_anything_is_built(copy, where, name, value):
+    path = copy / "config.json"
+    config = json.loads(path.read_text())
+    config[where][name] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged: "):
+        load_checkpoint(copy)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "null", '{"architecture": []}'])
+def test_a_config_of_another_shape_is_damaged(copy, text):
+    (copy / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged"):
+        load_checkpoint(copy)
