@@ -34,8 +34,13 @@ from irec.errors import (
     ModelMismatchError,
 )
 from irec.metadata import Metadata
+from irec.models.neutral import neutral_torch
 from irec.models.registry import Model
 from irec.models.zoo import Checkpoint, CodingStatistics
+
+_COMPUTING = {
+    *("__init__", "encode", "encode_batch", "encode_within", "decode", "ideal", "ideal_batch"),
+}
 
 
 class Codec(abc.ABC):
@@ -53,6 +58,12 @@ class Codec(abc.ABC):
 
     profile: ClassVar[Profile]
     network: ClassVar[type[Any]]
+
+    def __init_subclass__(cls) -> None:
+        """Make the methods that compute do so whatever a caller has set in torch."""
+        super().__init_subclass__()
+        for name in _COMPUTING & vars(cls).keys():
+            setattr(cls, name, neutral_torch()(vars(cls)[name]))
 
     def __init__(
         self,

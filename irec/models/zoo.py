@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 
 from irec.errors import CheckpointError, ModelMismatchError
 from irec.files import fingerprint, write_together
+from irec.models.neutral import neutral_torch, own_randomness
 from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 
@@ -158,6 +159,8 @@ def fingerprint_of(folder: Path) -> bytes:
     return fingerprint(_read(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE))
 
 
+@neutral_torch()
+@own_randomness()
 def build_model(config: ModelConfig, state: dict[str, torch.Tensor]) -> Model:
     """Build a model from a checkpoint's config and folded weights.
 
