@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from irec.errors import DataError, IrecError, UnsupportedImageError
 from irec.folders import paths_below
 from irec.image_kinds import converted, obstacles, plain_pixels, transparent_colour, upright
-from irec.metadata import Metadata, metadata_of
+from irec.metadata import Metadata, metadata_of, pillow_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,7 @@ _WRITERS: dict[str, tuple[str, Collection[int], dict[str, Any]]] = {
     ".pgm": ("PPM", (1,), {}),
 }
 OUTPUT_SUFFIXES = frozenset(_WRITERS)
+METADATA_SUFFIXES = frozenset({".png", ".webp"})
 MAX_SIDE = 1 << 16
 _KINDS = {1: "greyscale", 2: "greyscale with alpha", 3: "RGB", 4: "RGB with alpha"}
 
@@ -207,12 +208,15 @@ def from_any(image: "np.ndarray | Image.Image | Tensor") -> UInt8[np.ndarray, "h
     )
 
 
-def encode_image(pixels: UInt8[np.ndarray, "h w c"], suffix: str = ".png") -> bytes:
+def encode_image(
+    pixels: UInt8[np.ndarray, "h w c"], suffix: str = ".png", metadata: Metadata | None = None
+) -> bytes:
     """The bytes of a lossless image file.
 
     Args:
         pixels: uint8 [h, w, c], c of 1 to 4.
         suffix: ".png" takes every image; ".webp" colour; ".ppm" RGB; ".pgm" greyscale.
+        metadata: colour profile, EXIF and XMP, which PNG and WebP take and the others do not.
 
     Raises:
         UnsupportedImageError: a suffix of a lossy or unknown format, or one that would change
@@ -228,7 +232,7 @@ def encode_image(pixels: UInt8[np.ndarray, "h w c"], suffix: str = ".png") -> by
     try:
         # Pillow takes one grey channel without its axis only.
         Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(
-            buffer, file_format, **settings
+            buffer, file_format, **settings, **pillow_options(metadata or Metadata(), file_format)
         )
     except (OSError, ValueError) as error:
         height, width = pixels.shape[:2]

@@ -103,7 +103,7 @@ def compress_with(
         encoded = codec.encode(pixels, quality)
     else:
         encoded = _smallest(codec, pixels, quality)
-    keeper = StoredCodec() if read_header(encoded.data).profile == STORED else codec
+    keeper = StoredCodec() if is_stored(encoded.data) else codec
     return keeper.attach(encoded, metadata)
 
 
@@ -150,6 +150,11 @@ def describe(data: bytes, checkpoint: str | None = None) -> FileDescription:
     return codec_for(data, checkpoint=checkpoint).describe(data)
 
 
+def is_stored(data: bytes) -> bool:
+    """Whether a file was made without a model; raises BitstreamError where there is no header."""
+    return read_header(data).profile == STORED
+
+
 def read_metadata(data: bytes) -> Metadata:
     """Read the colour profile, EXIF and XMP that a file holds; needs no model.
 
@@ -184,10 +189,9 @@ def load_codec(
 
 def codec_for(data: bytes, *, checkpoint: str | None = None, device: str = "cpu") -> Codec:
     """Return the codec that decodes a file; arguments and errors as for :func:`decompress`."""
-    header = read_header(data)
-    if header.profile == STORED:
+    if is_stored(data):
         return StoredCodec()
-    return _decoder(header.fingerprint, checkpoint, device)
+    return _decoder(read_header(data).fingerprint, checkpoint, device)
 
 
 def make_codec(checkpoint: Checkpoint, **options: object) -> Codec:

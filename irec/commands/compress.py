@@ -15,9 +15,11 @@ from irec.commands.options import (
     ForceOption,
     KeepTimeOption,
     MaxPixelsOption,
+    MetadataOption,
     OutputOption,
     QuietOption,
     check_device,
+    kept_of,
 )
 from irec.commands.streams import source_of, write_result
 from irec.errors import IrecError
@@ -103,6 +105,15 @@ def compress(
             "RGB; what that loses is said.",
         ),
     ] = False,
+    metadata: MetadataOption = "all",
+    model_only: Annotated[
+        bool,
+        typer.Option(
+            "--model-only",
+            help="Let the model code what lossless WebP or PNG inside the file take fewer bytes "
+            "for: line art, screenshots, noise.",
+        ),
+    ] = False,
     max_pixels: MaxPixelsOption = DEFAULT_MAX_PIXELS,
     keep_time: KeepTimeOption = False,
     quiet: QuietOption = False,
@@ -112,15 +123,14 @@ def compress(
     Takes 8-bit PNG, WebP, BMP, TIFF, JPEG, GIF, PPM and PGM: RGB or greyscale, with or without
     alpha. - stands for the standard input and output.
 
-    Without --lossy the pixels come back exactly; metadata such as colour profiles and dates is not
-    kept, but for the orientation of a photograph, to which its pixels are turned. With --lossy only
-    alpha comes back exactly.
+    Without --lossy the pixels come back exactly, with --lossy only alpha does. Colour profile, EXIF
+    and XMP are kept (--metadata); pixels are turned as a camera's note of its orientation says.
     """
     asks_for_rate = quality is not None or target_bpp is not None
 
     def start() -> Work:
         check_device(device)
-        from irec.codec import load_codec
+        from irec.codec import compress_with, load_codec
 
         codec = load_codec(checkpoint, lossy=lossy, effort=effort, verify=verify, device=device)
         if asks_for_rate and not codec.has_quality:
@@ -138,10 +148,10 @@ def compress(
                 _check_whole(codec, job.target, pixels)
                 return None
             prepare_target(job.target, force=force)
-            if target_bpp is not None:
-                data = codec.encode_within(pixels, target_bpp).data
-            else:
-                data = codec.encode(pixels, quality).data
+            kept = kept_of(picture.metadata, metadata)
+            data = compress_with(
+                codec, pixels, quality, target_bpp, metadata=kept, model_only=model_only
+            ).data
             time_of = job.source if keep_time else None
             write_result(job.target, data, overwrite=force, time_of=time_of)
             size = len(source) if isinstance(source, bytes) else source.stat().st_size
@@ -160,8 +170,12 @@ def compress(
 
 def _check_whole(codec: "Codec", path: Path, pixels: np.ndarray) -> None:
     """Raise an OutputFileError unless a file holds this image, as far as its kind can."""
+    from irec.codec import codec_for, is_stored
+
     try:
-        decoded = codec.decode(read_file(path))
+        data = read_file(path)
+        # Line art is kept without the model.
+        decoded = (codec_for(data) if is_stored(data) else codec).decode(data)
     except IrecError as error:
         raise OutputFileError(
             f"{path} exists, but does not decode ({error}); --force without --skip-existing "

@@ -21,14 +21,23 @@ from irec.commands.options import (
     ForceOption,
     KeepTimeOption,
     MaxPixelsOption,
+    MetadataOption,
     OutputOption,
     QuietOption,
     check_device,
+    kept_of,
 )
 from irec.commands.streams import read_bytes, write_result
 from irec.errors import IrecError
 from irec.files import OutputFileError
-from irec.images import OUTPUT_SUFFIXES, check_size, encode_image, read_image
+from irec.images import (
+    METADATA_SUFFIXES,
+    OUTPUT_SUFFIXES,
+    check_size,
+    encode_image,
+    read_image,
+)
+from irec.metadata import Metadata
 
 NAMING = Naming({".irec"}, ".png", OUTPUT_SUFFIXES)
 
@@ -58,6 +67,7 @@ def decompress(
             "the rest.",
         ),
     ] = False,
+    metadata: MetadataOption = "all",
     max_pixels: MaxPixelsOption = DEFAULT_MAX_PIXELS,
     keep_time: KeepTimeOption = False,
     quiet: QuietOption = False,
@@ -68,13 +78,14 @@ def decompress(
     decode, an error says why.
     - stands for the standard input and output.
 
-    With -o NAME the suffix of NAME chooses the format: .png, .webp (lossless), .ppm or .pgm.
+    With -o NAME the suffix of NAME chooses the format: .png, .webp (lossless), .ppm or .pgm. Colour
+    profile, EXIF and XMP are written into .png and .webp.
     """
 
     def start() -> Work:
         check_device(device)
         from irec.bitstream import read_header
-        from irec.codec import codec_for
+        from irec.codec import codec_for, read_metadata
 
         def work(job: Job) -> Done | None:
             data = read_bytes(job.source)
@@ -86,11 +97,13 @@ def decompress(
             prepare_target(job.target, force=force)
             codec = codec_for(data, checkpoint=checkpoint, device=device)
             pixels = codec.decode(data, allow_truncated)
-            image = encode_image(pixels, ".png" if job.target == STREAM else job.target.suffix)
+            suffix = ".png" if job.target == STREAM else job.target.suffix
+            kept = kept_of(read_metadata(data), metadata)
+            image = encode_image(pixels, suffix, kept)
             time_of = job.source if keep_time else None
             write_result(job.target, image, overwrite=force, time_of=time_of)
             height, width, n_channels = pixels.shape
-            return Done(len(data), len(image), height * width, n_channels)
+            return Done(len(data), len(image), height * width, n_channels, _lost(kept, suffix))
 
         return work
 
@@ -113,6 +126,13 @@ def _check_whole(path: Path, shape: tuple[int, int, int]) -> None:
             f"{path} exists, but is an image of another size; --force without --skip-existing "
             "replaces it"
         )
+
+
+def _lost(metadata: Metadata, suffix: str) -> tuple[str, ...]:
+    """What a format has no place for."""
+    if suffix.lower() in METADATA_SUFFIXES or not metadata:
+        return ()
+    return (f"{suffix} files hold no metadata: {', '.join(metadata.parts())} left out",)
 
 
 def _describe(done: Sequence[Done]) -> str:

@@ -23,6 +23,8 @@ _COLOURS = {
     "GREY": "greyscale",
     "GREY_ALPHA": "greyscale with alpha",
     "RGBA": "RGB with alpha",
+    "EQUAL_RGB": "RGB, but grey",
+    "EQUAL_RGBA": "RGB with alpha, but grey",
 }
 
 
@@ -71,6 +73,7 @@ def _facts(path: Path, checkpoint: str | None) -> dict[str, Any]:
         "checkpoint": description.checkpoint,
         "quality": description.quality,
         "lambda": description.trade_off,
+        "metadata_bytes": {n: len(part) for n, part in description.metadata.parts().items()},
         "sections_bits": description.sections,
         "tensors": _tensor_facts(description),
     }
@@ -118,11 +121,18 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{facts['file']}: {facts['bytes']:,} bytes, {rate}"
     yield f"  image   {facts['width']}x{facts['height']} {facts['colour']}, {facts['mode']}"
     yield f"  format  version {facts['format_version']}, profile {facts['profile']}"
-    yield f"  model   {facts['checkpoint']} (fingerprint {facts['fingerprint']})"
+    if facts["metadata_bytes"]:
+        parts = (f"{name} {size:,} bytes" for name, size in facts["metadata_bytes"].items())
+        yield f"  beside  {', '.join(parts)}"
+    if facts["profile"] == "stored":
+        yield "  model   none: lossless WebP, PNG or the bare values take fewer bytes"
+    else:
+        yield f"  model   {facts['checkpoint']} (fingerprint {facts['fingerprint']})"
     if facts["mode"] == "lossy":
         quality = "" if facts["quality"] is None else f"quality {facts['quality']:g}, "
         yield f"  rate    {quality}lambda {facts['lambda']:.4g}"
-    yield f"  coder   seed {facts['seed']}, {facts['candidates_per_step']} candidates a step"
+    if facts["profile"] != "stored":
+        yield f"  coder   seed {facts['seed']}, {facts['candidates_per_step']} candidates a step"
     yield ""
     yield f"  {'section':<12} {'bits':>12} {'bytes':>14} {'share':>8}"
     sections: dict[str, int] = facts["sections_bits"]
@@ -130,6 +140,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     for name, bits in [*sections.items(), ("total", total)]:
         label = name.replace("_", " ")
         yield f"  {label:<12} {bits:>12,} {bits / 8:>14,.3f} {bits / total:>8.2%}"
+    if not facts["tensors"]:
+        return
     yield ""
     yield f"  {'tensor':>6} {'steps':>10} {'index bits':>12} {'share':>8}  rho"
     for tensor in range(1 + max((row["tensor"] for row in facts["tensors"]), default=-1)):

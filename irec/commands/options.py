@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from irec.commands.jobs import UsageError
+from irec.metadata import Metadata
 
 Device = Literal["cpu", "cuda"]
 
@@ -41,6 +42,14 @@ MaxPixelsOption = Annotated[
         help="Refuse larger images before any work: time and memory grow with the pixels.",
     ),
 ]
+Kept = Literal["all", "icc", "none"]
+MetadataOption = Annotated[
+    Kept,
+    typer.Option(
+        help="Which metadata to keep: all (colour profile, EXIF and XMP, which say when and where "
+        "a photograph was taken), icc (the colour profile only) or none.",
+    ),
+]
 DEFAULT_MAX_PIXELS = 100_000_000
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
@@ -51,6 +60,11 @@ FileCheckpointOption = Annotated[
         help="Checkpoint to decode with. Default: the installed one that the file asks for.",
     ),
 ]
+
+
+def kept_of(metadata: Metadata, kept: Kept) -> Metadata:
+    """Return what of metadata the user wants."""
+    return {"all": metadata, "icc": Metadata(icc=metadata.icc), "none": Metadata()}[kept]
 
 
 def check_device(device: Device) -> None:

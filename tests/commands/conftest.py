@@ -37,6 +37,9 @@ def run(checkpoint):
         options = ["--checkpoint", str(checkpoint)] if use_checkpoint else []
         if command == "compress" and "--effort" not in arguments:
             options += ["--effort", "1"]
+        if command == "compress" and "--lossy" not in arguments:
+            # The tiny model is worse than PNG on everything.
+            options += ["--model-only"]
         return CliRunner().invoke(app, [command, *map(str, arguments), *options])
 
     return run
