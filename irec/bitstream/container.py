@@ -196,8 +196,8 @@ def check_pixels(stream: Bitstream, pixels: UInt8[np.ndarray, "c h w"]) -> None:
     """
     if pixel_checksum(pixels) != stream.pixel_checksum:
         raise CorruptFileError(
-            "the decoded pixels do not match the file's checksum: the file is damaged, or "
-            "something follows its end"
+            "the decoded pixels do not match the file's checksum: the file ends too early, "
+            "something follows its end, or it is damaged"
         )
 
 

@@ -142,7 +142,9 @@ class ResidualDecoder:
                     _DECISION_MODEL, _probabilities(ones)
                 )
             except AssertionError as error:  # constriction's way to report invalid data
-                raise CorruptFileError("the pixel data contradict themselves") from error
+                raise CorruptFileError(
+                    "the file ends too early or is damaged: its pixel data contradict themselves"
+                ) from error
             return bits
 
         return _walk(parameters, exchange).reshape(parameters.shape)

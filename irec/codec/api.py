@@ -7,6 +7,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from irec.bitstream import STORED, decompress_metadata, read_header, read_metadata_section
+from irec.codec.arguments import (
+    checked_bytes,
+    checked_checkpoint,
+    checked_device,
+    checked_effort,
+    checked_number,
+)
 from irec.codec.base import Codec
 from irec.codec.encoded import Encoded, FileDescription
 from irec.codec.stored import StoredCodec
@@ -75,13 +82,21 @@ def compress(
         raise InvalidParameterError("quality and target_bpp are for lossy compression: say lossy")
     if quality is not None and target_bpp is not None:
         raise InvalidParameterError("quality and target_bpp exclude each other")
+    quality = checked_number(quality, "quality")
+    target_bpp = checked_number(target_bpp, "target_bpp")
     pixels = from_any(image)
-    codec = load_codec(checkpoint, lossy=lossy, effort=effort, verify=verify, device=device)
+    codec = load_codec(
+        checked_checkpoint(checkpoint),
+        lossy=lossy,
+        effort=checked_effort(effort),
+        verify=verify,
+        device=str(checked_device(device)),
+    )
     return compress_with(
         codec,
         pixels,
-        None if quality is None else float(quality),
-        None if target_bpp is None else float(target_bpp),
+        quality,
+        target_bpp,
         metadata=metadata or Metadata(),
         model_only=model_only,
     ).data
@@ -139,7 +154,11 @@ def decompress(
         BitstreamError: The bytes are damaged, foreign, or need another model or irec.
         CheckpointError: There is no such checkpoint.
     """
-    return codec_for(data, checkpoint=checkpoint, device=device).decode(data, allow_truncated)
+    data = checked_bytes(data)
+    codec = codec_for(
+        data, checkpoint=checked_checkpoint(checkpoint), device=str(checked_device(device))
+    )
+    return codec.decode(data, allow_truncated)
 
 
 def describe(data: bytes, checkpoint: str | None = None) -> FileDescription:

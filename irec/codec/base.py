@@ -22,6 +22,7 @@ from irec.bitstream import (
     shortest_beginning,
     unpack,
 )
+from irec.codec.arguments import checked_device, checked_effort
 from irec.codec.encoded import Encoded, FileDescription, Ideal
 from irec.codec.planes import MAX_PIXELS
 from irec.coding import DEFAULT_EFFORT, SearchSettings
@@ -94,10 +95,10 @@ class Codec(abc.ABC):
                 f"{type(self).__name__} needs a {self.network.__name__}"
             )
         self.checkpoint = checkpoint
-        self.search = SearchSettings.from_effort(effort)
+        self.search = SearchSettings.from_effort(checked_effort(effort))
         self.seed = seed
         self.verify = verify
-        self.device = torch.device(device)
+        self.device = checked_device(device)
 
     @property
     def name(self) -> str:
