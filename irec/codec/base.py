@@ -15,16 +15,21 @@ from irec.bitstream import (
     Bitstream,
     Header,
     Profile,
+    TileCode,
     TilePlan,
+    check_pixels,
+    compress_alpha,
     compress_metadata,
+    decompress_alpha,
     decompress_metadata,
     pack,
+    pixel_checksum,
     shortest_beginning,
     unpack,
 )
 from irec.codec.arguments import checked_device, checked_effort
 from irec.codec.encoded import Encoded, FileDescription, Ideal
-from irec.codec.planes import MAX_PIXELS
+from irec.codec.planes import MAX_PIXELS, Planes, join_planes
 from irec.coding import DEFAULT_EFFORT, SearchSettings
 from irec.errors import (
     BitstreamError,
@@ -260,6 +265,41 @@ class Codec(abc.ABC):
         """Pack a new file."""
         packed = pack(stream, self._tile_plan(stream.header))
         return Encoded(packed.data, packed.sizes, pixels, quality)
+
+    def _pack(
+        self,
+        planes: Planes,
+        tiles: list[TileCode],
+        pixels: UInt8[np.ndarray, "h w c"],
+        residual: bytes = b"",
+        quality_index: int = 0,
+        quality: float | None = None,
+    ) -> Encoded:
+        """Make the file of an image whose tiles are coded; `pixels` are what it decodes to."""
+        fingerprint, (height, width) = self.checkpoint.fingerprint, planes.size
+        header = Header(
+            self.profile, fingerprint, height, width, planes.colour, self.seed, quality_index
+        )
+        alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
+        checksum = pixel_checksum(planes.all_channels) if self.profile.has_residual else 0
+        return self._finish(Bitstream(header, tiles, residual, alpha, checksum), pixels, quality)
+
+    def _join(
+        self, stream: Bitstream, colours: UInt8[np.ndarray, "c h w"]
+    ) -> UInt8[np.ndarray, "h w _c"]:
+        """Put a decoded image together; raise BitstreamError where it is not what was coded."""
+        header, alpha = stream.header, None
+        if stream.alpha is not None:
+            alpha = decompress_alpha(stream.alpha, header.height, header.width)
+        planes = Planes(header.colour, colours, alpha)
+        if self.profile.has_residual:
+            check_pixels(stream, planes.all_channels)
+        return join_planes(planes)
+
+    def _refuse_quality(self, quality: float | None) -> None:
+        """Raise InvalidParameterError where a lossless model is asked for a quality."""
+        if quality is not None:
+            raise InvalidParameterError(f"{self.checkpoint.name} is lossless: it takes no quality")
 
     def _verified(self, encoded: Encoded) -> Encoded:
         """Decode a new file; one that gives other pixels than expected is never handed out."""

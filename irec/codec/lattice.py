@@ -15,7 +15,6 @@ from torch import Tensor
 
 from irec.bitstream import (
     LATTICE,
-    Bitstream,
     Header,
     LogisticParameters,
     QuantisedParameters,
@@ -23,19 +22,14 @@ from irec.bitstream import (
     ResidualEncoder,
     TileCode,
     TilePlan,
-    check_pixels,
-    compress_alpha,
-    decompress_alpha,
-    pixel_checksum,
     quantise,
 )
 from irec.codec.base import Codec, Encoded, Ideal
 from irec.codec.latent_sources import DecodingSource, EncodingSource
-from irec.codec.planes import Planes, join_planes, split_planes
+from irec.codec.planes import split_planes
 from irec.codec.statistics import measure_lattice
 from irec.codec.tiles import Tile, tiles_of
 from irec.coding import DEFAULT_EFFORT
-from irec.errors import InvalidParameterError
 from irec.models.exact import put_on_grid
 from irec.models.latent_source import LatentSource, PosteriorSampler
 from irec.models.lattice import PixelSource, Place
@@ -156,13 +150,7 @@ class LatticeCodec(Codec):
             latents = EncodingSource(self.seed, self.profile.coder, self.search)
             self._generate(latents, EncodingPixels(residual, pixels), pixels.shape, pixels)
             tiles.append(TileCode([codes[0] for codes in latents.codes]))
-        header = Header(
-            self.profile, self.checkpoint.fingerprint, *planes.size, planes.colour, self.seed
-        )
-        alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
-        checksum = pixel_checksum(planes.all_channels)
-        stream = Bitstream(header, tiles, residual.finish(), alpha, checksum)
-        return self._verified(self._finish(stream, image))
+        return self._verified(self._pack(planes, tiles, image, residual.finish()))
 
     @torch.inference_mode()
     def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
@@ -180,12 +168,7 @@ class LatticeCodec(Codec):
             )
             image = self._generate(latents, DecodingPixels(residual, shape), shape)
             tile.cut(coded)[:] = image[0, :n_channels].to(torch.uint8).cpu().numpy()
-        alpha = None
-        if stream.alpha is not None:
-            alpha = decompress_alpha(stream.alpha, header.height, header.width)
-        planes = Planes(header.colour, coded, alpha)
-        check_pixels(stream, planes.all_channels)
-        return join_planes(planes)
+        return self._join(stream, coded)
 
     @torch.inference_mode()
     def ideal(
@@ -232,10 +215,6 @@ class LatticeCodec(Codec):
         image = None if pixels is None else for_model(pixels, self._model.top)
         with torch.autocast(self.device.type, enabled=False):
             return self._model.generate(latents, source, shape[1:], is_grey, image)
-
-    def _refuse_quality(self, quality: float | None) -> None:
-        if quality is not None:
-            raise InvalidParameterError(f"{self.checkpoint.name} is lossless: it takes no quality")
 
     def _tiles(self, height: int, width: int) -> list[Tile]:
         return tiles_of(height, width, self._model.stride, self.profile.max_tile_side)

@@ -14,28 +14,22 @@ from jaxtyping import UInt8
 
 from irec.bitstream import (
     LOSSLESS,
-    Bitstream,
     Header,
     LogisticParameters,
     ResidualDecoder,
     ResidualEncoder,
     TileCode,
     TilePlan,
-    check_pixels,
-    compress_alpha,
-    decompress_alpha,
-    pixel_checksum,
     quantise,
     safe_grid_offset,
 )
 from irec.codec.base import Codec, Encoded, Ideal
 from irec.codec.batches import TileWork, batches_of_tiles, parameters_of, pixels_of
 from irec.codec.latent_sources import DecodingSource, EncodingSource
-from irec.codec.planes import Planes, join_planes, split_planes
+from irec.codec.planes import Planes, split_planes
 from irec.codec.statistics import measure_lossless
 from irec.codec.tiles import tiles_of
 from irec.coding import DEFAULT_EFFORT
-from irec.errors import InvalidParameterError
 from irec.models.latent_source import PosteriorSampler
 from irec.models.rvae import RVAE
 from irec.models.zoo import Checkpoint, CodingStatistics
@@ -80,8 +74,10 @@ class LosslessCodec(Codec):
                 tile_codes[work.image].append(code)
                 quantised = quantise(parameters, code.grid_offset)
                 residuals[work.image].add(work.tile.cut(work.planes.coded), quantised)
+        parts = zip(planes, tile_codes, images, residuals, strict=True)
         encoded = [
-            self._pack(*parts) for parts in zip(images, planes, tile_codes, residuals, strict=True)
+            self._pack(one, codes, image, residual.finish())
+            for one, codes, image, residual in parts
         ]
         return [self._verified(one) for one in encoded]
 
@@ -99,12 +95,7 @@ class LosslessCodec(Codec):
             parameters = self._decode_tiles(batch, tile_codes, header.seed)
             for work, code, given in zip(batch, tile_codes, parameters, strict=True):
                 work.tile.cut(coded)[:] = residual.next(quantise(given, code.grid_offset))
-        alpha = None
-        if stream.alpha is not None:
-            alpha = decompress_alpha(stream.alpha, header.height, header.width)
-        planes = Planes(header.colour, coded, alpha)
-        check_pixels(stream, planes.all_channels)
-        return join_planes(planes)
+        return self._join(stream, coded)
 
     def ideal(
         self,
@@ -147,10 +138,6 @@ class LosslessCodec(Codec):
         """See :meth:`Codec.measure_statistics`."""
         return measure_lossless(model, images)
 
-    def _refuse_quality(self, quality: float | None) -> None:
-        if quality is not None:
-            raise InvalidParameterError(f"{self.checkpoint.name} is lossless: it takes no quality")
-
     def _batches(self, planes: Sequence[Planes]) -> Iterator[list[TileWork]]:
         return batches_of_tiles(planes, self._model.stride, self.profile.max_tile_side)
 
@@ -181,18 +168,3 @@ class LosslessCodec(Codec):
                 source, None, len(batch), tile.padded_height, tile.padded_width
             )
         return [parameters_of(parameters, index, work) for index, work in enumerate(batch)]
-
-    def _pack(
-        self,
-        image: UInt8[np.ndarray, "h w c"],
-        planes: Planes,
-        tiles: list[TileCode],
-        residual: ResidualEncoder,
-    ) -> Encoded:
-        height, width = planes.size
-        header = Header(
-            self.profile, self.checkpoint.fingerprint, height, width, planes.colour, self.seed
-        )
-        alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
-        checksum = pixel_checksum(planes.all_channels)
-        return self._finish(Bitstream(header, tiles, residual.finish(), alpha, checksum), image)
