@@ -47,7 +47,7 @@ class ImageLogger(Callback):
         """Log pictures of the first batch; here averaged weights are in place."""
         # Whether that many epochs were completed since the validation before this one.
         since = (trainer.current_epoch + 1) % self.every_n_epochs
-        is_due = since < (trainer.check_val_every_n_epoch or 1)  # type: ignore[attr-defined]
+        is_due = since < (trainer.check_val_every_n_epoch or 1)
         is_first = batch_idx == 0 and dataloader_idx == 0 and not trainer.sanity_checking
         if not (is_first and is_due and trainer.is_global_zero):
             return

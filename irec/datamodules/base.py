@@ -76,7 +76,9 @@ class ImageDataModule(LightningDataModule):
 
     def _evaluation_loader(self, images: EvaluatedDataset) -> DataLoader:
         batches = EvaluationBatches(images, self.batch_size)
-        sampler = DistributedSampler(batches, *self._processes(), shuffle=False)
+        sampler: DistributedSampler[Any] = DistributedSampler(
+            batches, *self._processes(), shuffle=False
+        )
         return DataLoader(batches, batch_size=None, sampler=sampler, **self._delivery())
 
     def _delivery(self) -> dict[str, Any]:

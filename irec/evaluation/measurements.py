@@ -93,6 +93,7 @@ def measure_reference(
         IrecError: A lossless codec gives other pixels back.
     """
     found = []
+    height, width, channels = pixels.shape
     for setting in codec.settings:
         started = time.perf_counter()
         data = codec.encode(pixels, setting)
@@ -108,7 +109,9 @@ def measure_reference(
                 codec.label,
                 name,
                 setting,
-                *(int(side) for side in pixels.shape),
+                height,
+                width,
+                channels,
                 8 * len(data),
                 math.inf if is_same else psnr_db(pixels, decoded),
                 1.0 if is_same else ms_ssim(pixels, decoded),
@@ -124,11 +127,12 @@ def measurements_of(results: Results) -> list[Measurement]:
     codec = str(results.settings.get("checkpoint", "irec"))
     found = []
     for row in results.rows:
-        is_lossy = isinstance(row, LossyResult)
-        quality = row.quality if isinstance(row, LossyResult) else None
-        psnr = row.psnr_db if isinstance(row, LossyResult) else math.inf
-        similarity = row.ms_ssim if isinstance(row, LossyResult) else 1.0
-        setting = quality if quality is not None else (row.lagrangian if is_lossy else None)
+        setting: float | None = None
+        psnr = math.inf
+        similarity: float | None = 1.0
+        if isinstance(row, LossyResult):
+            setting = row.trade_off if row.quality is None else row.quality
+            psnr, similarity = row.psnr_db, row.ms_ssim
         found.append(
             Measurement(
                 codec,
