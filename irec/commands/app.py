@@ -16,6 +16,7 @@ from irec.commands.export import export
 from irec.commands.inspect import inspect
 from irec.commands.models import models
 from irec.commands.progressive import progressive
+from irec.commands.report import report
 from irec.errors import IrecError
 from irec.terminal import say
 
@@ -83,13 +84,14 @@ def _list_in_help(name: str, summary: str) -> None:
 _FILES, _RESEARCH = "Files", "Models and measurements"
 for _command in (compress, decompress, inspect, models):
     app.command(rich_help_panel=_FILES)(_command)
-for _research in (export, evaluate, plot, progressive):
+for _research in (export, evaluate, plot, progressive, report):
     app.command(rich_help_panel=_RESEARCH)(_research)
 for _name, (_summary, _) in _OTHER_PARSERS.items():
     _list_in_help(_name, _summary)
 
 COMMANDS = [
     *("compress", "decompress", "inspect", "models", "export", "evaluate", "plot", "progressive"),
+    "report",
     *_OTHER_PARSERS,
 ]
 
