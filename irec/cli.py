@@ -114,7 +114,7 @@ class IrecCLI(LightningCLI):
         """Make sure that there are trained weights to measure.
 
         Raises:
-            CheckpointError: there are none.
+            CheckpointError: There are none.
         """
         for logger in self._wandb_loggers():
             logger.describe("evaluate")
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run a Lightning command.
 
     Args:
-        arguments: the command (one of SUBCOMMANDS) and its options.
+        arguments: The command (one of SUBCOMMANDS) and its options.
 
     Returns:
         Exit code: 0, 1 with one line on stderr, 130 after Ctrl-C, or 143 after SIGTERM.
@@ -263,7 +263,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _expected_error(error: BaseException | None) -> BaseException | None:
-    """What is behind an exception, if it is the user's to mend: parsers wrap what they meet."""
+    """Return what is behind an exception if it is the user's to mend; parsers wrap others."""
     while error is not None:
         is_disk_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         if isinstance(error, IrecError | MisconfigurationException) or is_disk_full:

@@ -33,9 +33,9 @@ class Obstacle:
     """Why an image cannot be taken as it is.
 
     Attributes:
-        reason: a clause, such as "holds 3 frames".
-        way_out: what converting does about it, in the present; empty where nothing can be done.
-        is_of_colour: whether the colours then mean something else, so that no profile fits them.
+        reason: A clause, such as "holds 3 frames".
+        way_out: What converting does about it, in the present; empty where nothing can be done.
+        is_of_colour: Whether the colours then mean something else, so that no profile fits them.
     """
 
     reason: str
@@ -102,8 +102,8 @@ def plain_pixels(image: Image.Image, key: tuple[int, ...] | None) -> np.ndarray:
     """Replace palettes, single bits and a transparent colour by 8-bit channels; nothing is lost.
 
     Args:
-        image: loaded, of a mode without obstacle.
-        key: its transparent colour.
+        image: Loaded, of a mode without obstacle.
+        key: Its transparent colour.
 
     Returns:
         uint8 [h, w] or [h, w, c].

@@ -55,7 +55,7 @@ def image_paths(folder: Path) -> list[Path]:
     """All image files below `folder`, sorted, hidden ones left out.
 
     Raises:
-        DataError: no such folder, or no image in it.
+        DataError: No such folder, or no image in it.
     """
     return paths_below(folder, IMAGE_SUFFIXES)
 
@@ -66,8 +66,8 @@ class Picture:
 
     Attributes:
         pixels: uint8 [h, w, c]: grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4).
-        metadata: colour profile, EXIF and XMP.
-        lost: what converting did to the pixels, in clauses; empty where they are as in the file.
+        metadata: Colour profile, EXIF and XMP.
+        lost: What converting did to the pixels, in clauses; empty where they are as in the file.
     """
 
     pixels: UInt8[np.ndarray, "h w c"]
@@ -89,13 +89,13 @@ def read_picture(
     the main picture is read.
 
     Args:
-        source: the file, or its bytes.
-        convert: take 16-bit, CMYK and other images too, reduced to 8 bits and to RGB.
-        max_pixels: refuse larger images before their pixels are read.
+        source: The file, or its bytes.
+        convert: Take 16-bit, CMYK and other images too, reduced to 8 bits and to RGB.
+        max_pixels: Refuse larger images before their pixels are read.
 
     Raises:
-        DataError: the file is absent or not a readable image.
-        UnsupportedImageError: too many pixels; more than 8 bits per channel, CMYK, several frames
+        DataError: The file is absent or not a readable image.
+        UnsupportedImageError: Too many pixels; more than 8 bits per channel, CMYK, several frames
             and what else would be changed.
     """
     name = "the image" if isinstance(source, bytes) else str(source)
@@ -144,12 +144,12 @@ def as_array(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w c"]:
     """Turn a Pillow image into an array without changing any pixel's colour.
 
     Args:
-        image: of any mode with 8 bits per channel or fewer.
-        name: what error messages call it.
+        image: Of any mode with 8 bits per channel or fewer.
+        name: What error messages call it.
 
     Raises:
-        UnsupportedImageError: more than 8 bits per channel, CMYK, several frames, no pixels.
-        DataError: its file is damaged.
+        UnsupportedImageError: More than 8 bits per channel, CMYK, several frames, no pixels.
+        DataError: Its file is damaged.
     """
     try:
         return _picture(image, name, convert=False).pixels
@@ -183,14 +183,14 @@ def from_any(image: "np.ndarray | Image.Image | Tensor") -> UInt8[np.ndarray, "h
     """Take an image in whichever form a caller holds it.
 
     Args:
-        image: a Pillow image; a uint8 array [h, w] or [h, w, c]; or a uint8 tensor [h, w] or
+        image: A Pillow image; a uint8 array [h, w] or [h, w, c]; or a uint8 tensor [h, w] or
             [c, h, w] on any device. Channels: grey, grey and alpha, RGB, RGBA.
 
     Returns:
         uint8 [h, w, c], c of 1 to 4.
 
     Raises:
-        UnsupportedImageError: anything else.
+        UnsupportedImageError: Anything else.
     """
     if isinstance(image, Image.Image):
         return as_array(image, name="the image")
@@ -211,15 +211,15 @@ def from_any(image: "np.ndarray | Image.Image | Tensor") -> UInt8[np.ndarray, "h
 def encode_image(
     pixels: UInt8[np.ndarray, "h w c"], suffix: str = ".png", metadata: Metadata | None = None
 ) -> bytes:
-    """The bytes of a lossless image file.
+    """Return the bytes of a lossless image file.
 
     Args:
         pixels: uint8 [h, w, c], c of 1 to 4.
         suffix: ".png" takes every image; ".webp" colour; ".ppm" RGB; ".pgm" greyscale.
-        metadata: colour profile, EXIF and XMP, which PNG and WebP take and the others do not.
+        metadata: Colour profile, EXIF and XMP, which PNG and WebP take and the others do not.
 
     Raises:
-        UnsupportedImageError: a suffix of a lossy or unknown format, or one that would change
+        UnsupportedImageError: A suffix of a lossy or unknown format, or one that would change
             the pixels of this image.
     """
     check_output_suffix(suffix)

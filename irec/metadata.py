@@ -13,9 +13,9 @@ class Metadata:
     """What of it there is, as bytes of the respective standard.
 
     Attributes:
-        icc: colour profile (ICC.1), which says what the pixels' numbers look like.
-        exif: when, where and with which camera (without the ``Exif`` marker of JPEG).
-        xmp: an XML packet.
+        icc: Colour profile (ICC.1), which says what the pixels' numbers look like.
+        exif: When, where and with which camera (without the ``Exif`` marker of JPEG).
+        xmp: An XML packet.
     """
 
     icc: bytes | None = None
@@ -27,7 +27,7 @@ class Metadata:
         return any(self.parts().values())
 
     def parts(self) -> dict[str, bytes]:
-        """What is there, by name."""
+        """Return what is there, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value}
 
@@ -46,7 +46,7 @@ def pillow_options(metadata: Metadata, file_format: str) -> dict[str, Any]:
     """Return arguments of Pillow's ``Image.save`` that write metadata, as far as a format can.
 
     Args:
-        metadata: to write.
+        metadata: To write.
         file_format: Pillow's name of it.
     """
     if file_format not in ("PNG", "WEBP"):

@@ -60,7 +60,7 @@ class Grid:
         return int(self.high * (1 << self.unit_bits)) + N_OFFSETS
 
     def quantise(self, values: Float64[np.ndarray, "..."], offset: int) -> Int32[np.ndarray, "..."]:
-        """Rounds to the centre of the nearest cell of the grid shifted by offset / 16 of a step."""
+        """Round to the centre of the nearest cell of the grid shifted by offset / 16 of a step."""
         cells = np.floor(self._cell_coordinate(values, offset))
         return cells.astype(np.int32) * N_OFFSETS - offset
 
@@ -121,7 +121,7 @@ class LogisticParameters:
     base: Float64[np.ndarray, "c h w"] | None = None
 
     def __post_init__(self) -> None:
-        """Checks shapes, dtypes and finiteness."""
+        """Check shapes, dtypes and finiteness."""
         for name in ("mean", "log_scale", "coupling"):
             values = getattr(self, name)
             if values is not None and values.ndim == 3:
@@ -184,7 +184,7 @@ class QuantisedParameters:
 
 
 def quantise(parameters: LogisticParameters, grid_offset: int) -> QuantisedParameters:
-    """Rounds likelihood parameters to the grid.
+    """Round likelihood parameters to the grid.
 
     The rounding costs about 0.002 % of the rate on logistic data with scales of 0.5 to 8 grey
     levels; tests/bitstream/test_grid.py holds it under 0.02 %.
@@ -224,7 +224,7 @@ def is_safe(parameters: LogisticParameters, grid_offset: int) -> bool:
 
 
 def safe_grid_offset(parameters: LogisticParameters) -> int:
-    """The first safe offset, 0 to 15, which the encoder stores with the tile.
+    """Return the first safe offset, 0 to 15, which the encoder stores with the tile.
 
     Raises:
         InvalidParameterError: There is none: the tile is too large by orders of magnitude, or

@@ -30,12 +30,12 @@ _EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, t
 
 
 def logistic_cdf(argument: Int64[np.ndarray, "*n"]) -> Int64[np.ndarray, "*n"]:
-    """The logistic function 1 / (1 + exp(-t)), by table and linear interpolation.
+    """Return the logistic function 1 / (1 + exp(-t)), by table and linear interpolation.
 
     Monotone, and exactly symmetric: ``logistic_cdf(-t) == ONE - logistic_cdf(t)``.
 
     Args:
-        argument: t in units of 2**-24, any int64 but the lowest.
+        argument: T in units of 2**-24, any int64 but the lowest.
 
     Returns:
         Probabilities in units of 2**-32, from 0 to ``ONE`` inclusive.
@@ -84,7 +84,7 @@ def _sigmoid_table() -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
 
 
 def _falling_powers(exponent: Decimal, step: Decimal, count: int) -> Iterator[Decimal]:
-    """Yields exp(exponent), exp(exponent - step), ...: one product each instead of one exp."""
+    """Yield exp(exponent), exp(exponent - step), ...: one product each instead of one exp."""
     power, ratio = _EXACT.exp(exponent), _EXACT.exp(-step)
     for _ in range(count):
         yield power

@@ -65,12 +65,12 @@ class ResidualEncoder:
     """Range-codes the pixels of one tile after the other into one stream."""
 
     def __init__(self) -> None:
-        """Starts an empty stream."""
+        """Start an empty stream."""
         self._coder = constriction.stream.queue.RangeEncoder()
         self._n_values = 0
 
     def add(self, pixels: UInt8[np.ndarray, "c h w"], parameters: QuantisedParameters) -> None:
-        """Appends one tile.
+        """Append one tile.
 
         Args:
             pixels: uint8, shape [C, H, W].
@@ -96,7 +96,7 @@ class ResidualEncoder:
         self._n_values += pixels.size
 
     def finish(self) -> bytes:
-        """The stream of everything added so far."""
+        """Return the stream of everything added so far."""
         data = _shortest_in_interval(self._coder)
         return data.ljust(min_residual_bytes(self._n_values), b"\0")
 
@@ -105,7 +105,7 @@ class ResidualDecoder:
     """Recovers tiles in the order in which a ``ResidualEncoder`` took them."""
 
     def __init__(self, data: bytes) -> None:
-        """Starts at the beginning of a stream that ``ResidualEncoder.finish`` returned."""
+        """Start at the beginning of a stream that ``ResidualEncoder.finish`` returned."""
         self._n_bytes = len(data)
         self._n_values = 0
         # The coder holds two words; the zeros that the encoder cut off are given back to it.
@@ -115,7 +115,7 @@ class ResidualDecoder:
         )
 
     def next(self, parameters: QuantisedParameters) -> UInt8[np.ndarray, "c h w"]:
-        """Decodes the next tile.
+        """Decode the next tile.
 
         Damaged data decodes to other pixels, which only the checksum of the image can tell, or to
         an error.
@@ -151,19 +151,19 @@ class ResidualDecoder:
 
 
 def encode_pixels(pixels: UInt8[np.ndarray, "c h w"], parameters: QuantisedParameters) -> bytes:
-    """Encodes one tile as a stream of its own; see ``ResidualEncoder``."""
+    """Encode one tile as a stream of its own; see ``ResidualEncoder``."""
     encoder = ResidualEncoder()
     encoder.add(pixels, parameters)
     return encoder.finish()
 
 
 def decode_pixels(data: bytes, parameters: QuantisedParameters) -> UInt8[np.ndarray, "c h w"]:
-    """Decodes what ``encode_pixels`` made; see ``ResidualDecoder``."""
+    """Decode what ``encode_pixels`` made; see ``ResidualDecoder``."""
     return ResidualDecoder(data).next(parameters)
 
 
 def min_residual_bytes(n_values: int) -> int:
-    """The least length of a stream of ``n_values`` values.
+    """Return the least length of a stream of ``n_values`` values.
 
     65,536 values take at least 11.5 bits of information, so demanding one byte for them costs
     nothing, and a short hostile file cannot claim an image of gigabytes.
@@ -238,7 +238,7 @@ class _Node:
         inverse_scale: Int64[np.ndarray, "k n"],
         weight: Int64[np.ndarray, "k n"] | None,
     ) -> None:
-        """Starts at the root."""
+        """Start at the root."""
         n = location.shape[1]
         self._location = location
         self._inverse_scale = inverse_scale
@@ -268,7 +268,7 @@ class _Node:
             self.edge += half * bits
 
     def weights_of_leaf(self) -> Int64[np.ndarray, "k n"]:
-        """The components' weights given the values, for the next channel of the same pixels."""
+        """Return the components' weights given the values, for the pixels' next channel."""
         assert self._weight is not None
         # Below 2**49, which two places bring below 2**47.
         return _normalised(self._weight * (self._highs - self._lows + 1) >> 2)
@@ -301,7 +301,7 @@ def _probabilities(ones: Int64[np.ndarray, " n"]) -> np.ndarray:
 
 
 def _shortest_in_interval(coder: constriction.stream.queue.RangeEncoder) -> bytes:
-    """The shortest bytes that, followed by zeros, lie in the coder's final interval.
+    """Return the shortest bytes that, followed by zeros, lie in the coder's final interval.
 
     constriction ends a stream with whole words, 32 bits of which about 20 tell nothing.
     """

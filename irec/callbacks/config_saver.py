@@ -22,7 +22,7 @@ class RunConfigSaver(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called by Lightning on rank 0 only (`save_to_log_dir` is off)."""
+        """Save it; Lightning calls this on rank 0 only (`save_to_log_dir` is off)."""
         config = self.parser.dump(self.config, skip_none=False)
         folder = Path(trainer.default_root_dir)
         logger = trainer.logger

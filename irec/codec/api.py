@@ -123,7 +123,7 @@ def compress_with(
 
 
 def _smallest(codec: Codec, pixels: UInt8[np.ndarray, "h w c"], quality: float | None) -> Encoded:
-    """The model's file, or one without a model where that is smaller."""
+    """Return the model's file, or one without a model where that is smaller."""
     stored = StoredCodec(verify=codec.verify).encode(pixels)
     if quality is None and stored.file_bits < _OUT_OF_REACH_BPD * pixels.size:
         return stored

@@ -11,7 +11,7 @@ from irec.errors import InvalidParameterError
 
 
 def checked_bytes(data: Any) -> bytes:
-    """The bytes of a file, from whatever holds bytes."""
+    """Return the bytes of a file, from whatever holds bytes."""
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InvalidParameterError(
             f"a {type(data).__name__}, but a file's bytes are needed, as open(path, 'rb').read() "
@@ -21,7 +21,7 @@ def checked_bytes(data: Any) -> bytes:
 
 
 def checked_number(value: Any, name: str) -> float | None:
-    """A number, or None."""
+    """Return a number, or None."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
@@ -30,7 +30,7 @@ def checked_number(value: Any, name: str) -> float | None:
 
 
 def checked_effort(effort: Any) -> int:
-    """A whole number; its range is the coder's to check."""
+    """Return a whole number; its range is the coder's to check."""
     try:
         if isinstance(effort, bool):
             raise TypeError
@@ -42,7 +42,7 @@ def checked_effort(effort: Any) -> int:
 
 
 def checked_checkpoint(checkpoint: Any) -> str | None:
-    """A checkpoint's name or path, or None."""
+    """Return a checkpoint's name or path, or None."""
     if checkpoint is not None and not isinstance(checkpoint, str | Path):
         raise InvalidParameterError(
             f"checkpoint is {checkpoint!r}, but a name, or the path of a folder, is needed"
@@ -51,7 +51,7 @@ def checked_checkpoint(checkpoint: Any) -> str | None:
 
 
 def checked_device(device: Any) -> torch.device:
-    """A device that is there and that irec computes on."""
+    """Return a device that is there and that irec computes on."""
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:

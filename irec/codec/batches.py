@@ -22,9 +22,9 @@ class TileWork:
     """One tile of one image.
 
     Attributes:
-        image: index of the image among those coded together.
-        planes: of the image.
-        tile: of the image.
+        image: Index of the image among those coded together.
+        planes: Of the image.
+        tile: Of the image.
     """
 
     image: int
@@ -38,9 +38,9 @@ def batches_of_tiles(
     """All images' tiles in order; neighbours of equal size come together, as far as memory goes.
 
     Args:
-        images: to be coded.
-        stride: of the model.
-        max_side: of tiles.
+        images: To be coded.
+        stride: Of the model.
+        max_side: Of tiles.
     """
     batch: list[TileWork] = []
     for index, planes in enumerate(images):
@@ -59,7 +59,7 @@ def batches_of_tiles(
 
 
 def pixels_of(batch: Sequence[TileWork], device: torch.device) -> Float64[Tensor, "n 3 h w"]:
-    """Padded tiles of equal size as the model takes them."""
+    """Return padded tiles of equal size as the model takes them."""
     tiles = np.stack([work.tile.cut_and_pad(work.planes.for_model) for work in batch])
     return torch.from_numpy(tiles).to(device).double()
 

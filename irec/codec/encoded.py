@@ -14,8 +14,8 @@ class Encoded:
     """A compressed image.
 
     Attributes:
-        data: the bytes of an ``.irec`` file.
-        sizes: where they go: bits of each section, by name.
+        data: The bytes of an ``.irec`` file.
+        sizes: Where they go: bits of each section, by name.
         pixels: uint8 [h, w, c], what the file decodes to (on the same device, if it is lossy).
         quality: 0 to 100 of a lossy file; None where the model has one quality.
     """
@@ -71,15 +71,15 @@ class FileDescription:
     """A file's contents.
 
     Attributes:
-        format_version: of the file.
-        header: image size, colour, model fingerprint, seed.
-        checkpoint: name of the model that decodes the file.
+        format_version: Of the file.
+        header: Image size, colour, model fingerprint, seed.
+        checkpoint: Name of the model that decodes the file.
         quality: 0 to 100 of a lossy file; None where its model has one quality.
-        trade_off: the lambda that a lossy file was made for.
-        tiles: grid offset, steps and rho of each latent tensor, indices.
-        sections: bits of each part of the file; they sum to 8 x its length.
-        shortest_beginning: of a lossy file, how many of its first bytes decode to something.
-        metadata: colour profile, EXIF and XMP.
+        trade_off: The lambda that a lossy file was made for.
+        tiles: Grid offset, steps and rho of each latent tensor, indices.
+        sections: Bits of each part of the file; they sum to 8 x its length.
+        shortest_beginning: Of a lossy file, how many of its first bytes decode to something.
+        metadata: Colour profile, EXIF and XMP.
     """
 
     format_version: int

@@ -45,8 +45,8 @@ class EncodingPixels:
         """Set up the source.
 
         Args:
-            encoder: that the pixels go to.
-            pixels: of the tile; c is 1 of a grey image, else 3.
+            encoder: That the pixels go to.
+            pixels: Of the tile; c is 1 of a grey image, else 3.
         """
         self.encoder = encoder
         self.pixels = pixels
@@ -66,8 +66,8 @@ class DecodingPixels:
         """Set up the source.
 
         Args:
-            decoder: that the pixels come from.
-            shape: of the tile: channels that are coded, height, width.
+            decoder: That the pixels come from.
+            shape: Of the tile: channels that are coded, height, width.
         """
         self.decoder = decoder
         self.shape = shape
@@ -84,12 +84,12 @@ class DecodingPixels:
 def whole_numbers(
     parameters: MixtureParameters, n_channels: int, height: int, width: int
 ) -> QuantisedParameters:
-    """A phase's mixtures as the residual coder takes them.
+    """Return a phase's mixtures as the residual coder takes them.
 
     Args:
-        parameters: of one image, exact float64.
+        parameters: Of one image, exact float64.
         n_channels: 1 leaves out all but red, which grey images are coded as.
-        height: of the plane of pixels.
+        height: Of the plane of pixels.
         width: likewise.
     """
     given = cropped(parameters, height, width)

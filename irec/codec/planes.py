@@ -21,7 +21,7 @@ class Planes:
     """An image taken apart.
 
     Attributes:
-        colour: what the channels are.
+        colour: What the channels are.
         coded: uint8 [c, h, w] that the model codes; c is 3, or 1 where all colours are equal.
         alpha: uint8 [h, w], or None.
     """
@@ -52,7 +52,7 @@ def split_planes(pixels: np.ndarray) -> Planes:
     """Take an image apart.
 
     Raises:
-        UnsupportedImageError: not uint8 [h, w, 1 to 4], empty, or too large.
+        UnsupportedImageError: Not uint8 [h, w, 1 to 4], empty, or too large.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in _COLOUR_OF_CHANNELS:
         raise UnsupportedImageError(

@@ -32,7 +32,7 @@ class StoredCodec(Codec):
         """Set up a codec.
 
         Args:
-            verify: decode every file and compare before returning it.
+            verify: Decode every file and compare before returning it.
         """
         self.verify = verify
         self.seed = 0

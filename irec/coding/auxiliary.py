@@ -53,9 +53,9 @@ def auxiliary_target(
     """Return the posterior of the next auxiliary variable.
 
     Args:
-        posterior: m and s of the block, ``[dims]``.
+        posterior: M and s of the block, ``[dims]``.
         chosen_sum: S, the sum of the variables chosen so far, ``[dims]``.
-        reached: c, the prior variance of S, below 1.
+        reached: C, the prior variance of S, below 1.
         variance: sigma_k^2 of the next variable, at most 1 - c.
     """
     left = 1.0 - reached

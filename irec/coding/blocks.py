@@ -79,11 +79,11 @@ class Step:
         places: Columns in the codebook, ``[n, A]``; None where they are all of them.
         slope: Posterior means m, ``[n, A]``.
         curvature: q = 1/c - 1/v, ``[n, A]``.
-        drift: sigma^2 m, by which c m grows, ``[n, A]``.
-        candidates: sigma E, ``[n, M, A]``.
+        drift: Sigma^2 m, by which c m grows, ``[n, A]``.
+        candidates: Sigma E, ``[n, M, A]``.
         quadratic: sum_dims q (sigma E)^2 / 2 of each candidate, ``[n, M]``.
         last_row: Row of the codebook where the block's last step, if there was one, begins.
-        last_deviation: sigma of the block's last step.
+        last_deviation: Sigma of the block's last step.
     """
 
     slot: Int64[Tensor, "n 1"]

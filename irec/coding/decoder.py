@@ -69,7 +69,7 @@ def decode_batch(
     """Return the samples that a batch of codes stands for; see :func:`decode`.
 
     Args:
-        codes: n codes.
+        codes: N codes.
         prior: Parameters of shape ``[n, *shape]``.
         seed: The encoder's.
         tensor: The encoder's.

@@ -36,7 +36,7 @@ class FaithfulSettings:
 
     Attributes:
         kl_per_step_nats: Omega, the KL that an auxiliary variable should hold.
-        extra_candidates: epsilon; a step has floor(exp(Omega (1 + epsilon))) candidates.
+        extra_candidates: Epsilon; a step has floor(exp(Omega (1 + epsilon))) candidates.
         n_beams: B; 1 is a greedy choice. Only the beam search has beams.
         block_size: Dimensions coded together, drawn by a random permutation.
         sampler: Beam search keeps the candidates of largest density ratio. Importance sampling

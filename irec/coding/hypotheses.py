@@ -22,7 +22,7 @@ class Ancestors:
     """What is known of the current block: the beams of then, and who descends from whom.
 
     Attributes:
-        offset: d = S - c m of each of the beams of then that has descendants, ``[n, U, A]``, with
+        offset: D = S - c m of each of the beams of then that has descendants, ``[n, U, A]``, with
             the c of the step to come.
         of_beam: Number of each beam's ancestor among these; None where that is the beam itself.
         log_ratio: What the block contributes to each beam's log-ratio so far.

@@ -253,7 +253,7 @@ def _find_ancestors(
     of_beam: Int32[np.ndarray, " B"],
     distinct: Int32[np.ndarray, " B"],
 ) -> int:
-    """Number the beams of then from which today's `n` descend as they come; return how many."""
+    """Return how many beams of then today's `n` descend from; number these as they come."""
     if is_first:
         of_beam[:n] = 0
         distinct[0] = 0

@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
     """Run the command that `arguments` name; ends in SystemExit where there is an exit code.
 
     Args:
-        arguments: what follows ``irec`` on the command line.
+        arguments: What follows ``irec`` on the command line.
     """
     name = arguments[0] if arguments else "--help"
     try:

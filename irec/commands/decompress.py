@@ -129,7 +129,7 @@ def _check_whole(path: Path, shape: tuple[int, int, int]) -> None:
 
 
 def _lost(metadata: Metadata, suffix: str) -> tuple[str, ...]:
-    """What a format has no place for."""
+    """Return what a format has no place for."""
     if suffix.lower() in METADATA_SUFFIXES or not metadata:
         return ()
     return (f"{suffix} files hold no metadata: {', '.join(metadata.parts())} left out",)

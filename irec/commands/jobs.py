@@ -102,7 +102,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Pl
 
 
 def _stream_job(inputs: Sequence[Path], output: Path | None) -> Job:
-    """The only job of a command one end of which is a pipe."""
+    """Return the only job of a command one end of which is a pipe."""
     if len(inputs) != 1 or os.path.isdir(inputs[0]):
         raise UsageError("- stands for one image: name one input")
     if output is not None and os.path.isdir(output):

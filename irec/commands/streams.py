@@ -11,12 +11,12 @@ from irec.terminal import write_bytes
 
 
 def source_of(path: Path) -> Path | bytes:
-    """The path of a file, or what the standard input holds."""
+    """Return the path of a file, or what the standard input holds."""
     return read_bytes(path) if path == STREAM else path
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes, or the standard input's.
+    """Return a file's bytes, or the standard input's.
 
     Raises:
         DataError: Nothing can be read.

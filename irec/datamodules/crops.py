@@ -85,7 +85,7 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
             self._is_flipped = torch.rand(n, generator=generator) < 0.5
 
     def __len__(self) -> int:
-        """Number of cells."""
+        """Return the number of cells."""
         return len(self.cells)
 
     def __getitem__(self, index: int) -> UInt8[Tensor, "3 s s"]:
@@ -93,7 +93,7 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> UInt8[Tensor, "n 3 s s"]:
-        """A batch of crops; DataLoader calls this with all indices of a batch."""
+        """Return a batch of crops; DataLoader calls this with all indices of a batch."""
         size = self.crop_size
         is_flipped = torch.zeros(len(indices), dtype=torch.bool)
         places: list[Any] = [(None, None)] * len(indices)

@@ -201,7 +201,7 @@ def _read_png(member: Member) -> UInt8[np.ndarray, "32 32 3"]:
 
 
 def _read_batch(member: Member) -> UInt8[np.ndarray, "_n 32 32 3"]:
-    """The images of a batch: rows of 1024 red, 1024 green and 1024 blue values."""
+    """Return the images of a batch: rows of 1024 red, 1024 green and 1024 blue values."""
     name = f"{member.archive}: {member.name}"
     try:
         rows = np.load(BytesIO(member.read()), allow_pickle=False)["data"]

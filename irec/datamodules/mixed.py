@@ -41,7 +41,7 @@ class MixedDataModule(ImageDataModule):
             part.setup(stage)
 
     def train_dataloader(self) -> CombinedLoader:  # type: ignore[override]
-        """Lists of batches uint8 [n, 3, s, s], one of each part."""
+        """Return lists of batches uint8 [n, 3, s, s], one of each part."""
         return CombinedLoader([part.train_dataloader() for part in self.parts], "max_size_cycle")
 
     def val_dataloader(self) -> list[DataLoader]:  # type: ignore[override]
@@ -53,5 +53,5 @@ class MixedDataModule(ImageDataModule):
         return self.parts[0].test_dataloader()
 
     def predict_dataloader(self) -> DataLoader:
-        """The first part's."""
+        """Return the first part's batches."""
         return self.parts[0].predict_dataloader()

@@ -16,7 +16,7 @@ class EpochDataset(Protocol):
         """Choose them; they depend on nothing but the arguments and the image's index."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def __getitem__(self, index: int) -> Any:
         """One image."""
@@ -64,10 +64,10 @@ class EvaluatedDataset(Protocol):
     """Images that come in batches."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def __getitems__(self, indices: list[int]) -> UInt8[Tensor, "n 3 h w"]:
-        """A batch."""
+        """Return a batch."""
 
 
 class EvaluationBatches(Dataset[UInt8[Tensor, "n 3 h w"]]):
@@ -85,11 +85,11 @@ class EvaluationBatches(Dataset[UInt8[Tensor, "n 3 h w"]]):
         self.n_batches = -(-len(images) // batch_size)
 
     def __len__(self) -> int:
-        """Number of batches."""
+        """Return the number of batches."""
         return self.n_batches
 
     def __getitem__(self, index: int) -> UInt8[Tensor, "n 3 h w"]:
-        """A batch."""
+        """Return a batch."""
         start = index * self.batch_size
         end = min(start + self.batch_size, len(self.images))
         return self.images.__getitems__(list(range(start, end)))

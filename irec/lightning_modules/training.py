@@ -238,7 +238,7 @@ def _seed(*place: int) -> None:
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """A configuration as checkpoints hold it: they know lists, not tuples."""
+    """Return a configuration as checkpoints hold it: they know lists, not tuples."""
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in asdict(config).items()

@@ -40,7 +40,7 @@ class CoderOptions:
     refinement_steps: int | None = None
 
     def codec(self, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Codec:
-        """The codec that these options ask for; it verifies nothing, whoever measures does.
+        """Return the codec that these options ask for; it verifies nothing, whoever measures does.
 
         Raises:
             InvalidParameterError: An option is out of range, or for models of another kind.
@@ -56,7 +56,7 @@ class CoderOptions:
         return make_codec(checkpoint, **options, **more)
 
     def qualities_for(self, codec: Codec) -> Sequence[float | None]:
-        """What each image is compressed at: None alone where a model knows one quality.
+        """Return what each image is compressed at: None alone where a model knows one quality.
 
         Raises:
             InvalidParameterError: No qualities were asked for, or of a model that has none.

@@ -175,5 +175,5 @@ def _mean_distance(
 
 
 def colour_of(pixels: UInt8[np.ndarray, "h w _c"]) -> UInt8[np.ndarray, "h w c"]:
-    """An image without its alpha, which is exact anyway."""
+    """Return an image without its alpha, which is exact anyway."""
     return pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]

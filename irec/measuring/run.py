@@ -140,7 +140,7 @@ class CompressionRun:
             self._journal.add(image.result, image.pixels, image.data)
 
     def _find_done(self, images: Sequence[NamedImage]) -> list[CompressedImage] | None:
-        """What an earlier run made of a batch, if every image of it was done."""
+        """Return what an earlier run made of a batch, if every image of it was done."""
         done = []
         for name, pixels in images:
             for quality in self._qualities:

@@ -29,7 +29,7 @@ def psnr_db(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> flo
 
     Args:
         a: uint8 [h, w, c], any number of channels.
-        b: the other image; the order does not matter.
+        b: The other image; the order does not matter.
 
     Returns:
         10 log10(255^2 / MSE); infinity for equal images.
@@ -42,7 +42,7 @@ def ms_ssim(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> flo
 
     Args:
         a: uint8 [h, w, c], any number of channels.
-        b: the other image; the order does not matter.
+        b: The other image; the order does not matter.
 
     Returns:
         None for images of less than 161 pixels (:data:`MS_SSIM_MIN_SIDE`) height or width, whose

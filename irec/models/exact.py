@@ -53,9 +53,9 @@ class ExactConv2d(nn.Conv2d):
         """Set up the weights.
 
         Args:
-            n_in: channels that enter.
-            n_out: channels that leave.
-            kernel: side, 1 or 3.
+            n_in: Channels that enter.
+            n_out: Channels that leave.
+            kernel: Side, 1 or 3.
         """
         super().__init__(n_in, n_out, kernel, padding=kernel // 2)
 
@@ -69,7 +69,7 @@ class ExactConv2d(nn.Conv2d):
         """Round float64 weights to their grid, once a model is about to code.
 
         Raises:
-            CheckpointError: weights are so large that sums could round.
+            CheckpointError: Weights are so large that sums could round.
         """
         with torch.no_grad():
             self.weight.mul_(2.0**WEIGHT_BITS).round_().mul_(2.0**-WEIGHT_BITS)
@@ -110,7 +110,7 @@ def put_on_grid(model: nn.Module) -> None:
     """Round the weights of all exact layers of a float64 model to their grid.
 
     Raises:
-        CheckpointError: weights are too large.
+        CheckpointError: Weights are too large.
     """
     for layer in model.modules():
         if isinstance(layer, ExactConv2d):

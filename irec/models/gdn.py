@@ -18,8 +18,8 @@ class GDN(nn.Module):
         """Start near the identity.
 
         Args:
-            channels: of input and output.
-            inverse: whether to multiply by the root instead: a rough inverse, for synthesis.
+            channels: Of input and output.
+            inverse: Whether to multiply by the root instead: a rough inverse, for synthesis.
         """
         super().__init__()
         self.inverse = inverse

@@ -46,9 +46,9 @@ class Place(NamedTuple):
     """Which pixels of an image: those at [first_row::stride, first_column::stride].
 
     Attributes:
-        stride: of the pixels, in both directions.
-        first_row: of the pixels.
-        first_column: of the pixels.
+        stride: Of the pixels, in both directions.
+        first_row: Of the pixels.
+        first_column: Of the pixels.
     """
 
     stride: int
@@ -56,7 +56,7 @@ class Place(NamedTuple):
     first_column: int
 
     def cut(self, image: Any) -> Any:
-        """These pixels of an image [..., h, w], an array or a tensor."""
+        """Return these pixels of an image [..., h, w], an array or a tensor."""
         return image[..., self.first_row :: self.stride, self.first_column :: self.stride]
 
 
@@ -68,9 +68,9 @@ class PixelSource(Protocol):
         """Choose the values of some pixels.
 
         Args:
-            parameters: of cells [n, 3, h, w]. At the lower and right border, cells may lack these
+            parameters: Of cells [n, 3, h, w]. At the lower and right border, cells may lack these
                 pixels; their parameters mean nothing.
-            place: where the pixels are.
+            place: Where the pixels are.
 
         Returns:
             Their values, in 0 .. 255; as many rows and columns as the image has of them.
@@ -88,7 +88,7 @@ class Neighbour(NamedTuple):
 
 @functools.cache
 def neighbours_of(phase: int) -> list[Neighbour]:
-    """The known pixels nearest to the one of a phase, nearest first."""
+    """Return the known pixels nearest to the one of a phase, nearest first."""
     row, column = PHASES[phase]
     found = []
     for plane, (first_row, first_column) in enumerate((FIRST, *PHASES[:phase])):
@@ -107,10 +107,10 @@ class Context(NamedTuple):
     """What a classical codec would know about a phase's pixels.
 
     Attributes:
-        features: input of the network, [n, c, h, w].
-        base: mean of the four nearest known pixels, [n, 3, h, w], grey levels.
-        log_activity: logarithm of their spread, [n, 1, h, w].
-        unit: of corrections to the mean, [n, 1, h, w], grey levels.
+        features: Input of the network, [n, c, h, w].
+        base: Mean of the four nearest known pixels, [n, 3, h, w], grey levels.
+        log_activity: Logarithm of their spread, [n, 1, h, w].
+        unit: Of corrections to the mean, [n, 1, h, w], grey levels.
     """
 
     features: Tensor
@@ -129,8 +129,8 @@ def context_of(planes: Sequence[Float[Tensor, "n 3 h w"]], phase: int) -> Contex
     """Differences to the known neighbours, and how much these differ among themselves.
 
     Args:
-        planes: pixels known in each cell: the first, then those of the phases before this one.
-        phase: index into PHASES.
+        planes: Pixels known in each cell: the first, then those of the phases before this one.
+        phase: Index into PHASES.
     """
     height, width = planes[0].shape[2:]
     padded = [functional.pad(plane, [_REACH] * 4, mode="replicate") for plane in planes]
@@ -182,10 +182,10 @@ class Phase(nn.Module):
         """Set up the layers.
 
         Args:
-            phase: index into PHASES.
-            channels: of the features that run through all phases and levels.
-            n_blocks: residual blocks.
-            n_components: of the mixtures.
+            phase: Index into PHASES.
+            channels: Of the features that run through all phases and levels.
+            n_blocks: Residual blocks.
+            n_components: Of the mixtures.
         """
         super().__init__()
         self.phase = phase
@@ -211,8 +211,8 @@ class Phase(nn.Module):
         """Features after this phase, and its pixels' mixtures.
 
         Args:
-            h: features of the cells.
-            planes: as for :func:`context_of`.
+            h: Features of the cells.
+            planes: As for :func:`context_of`.
         """
         context = context_of(planes, self.phase)
         h = h + self.enter(like(context.features, h))
@@ -258,11 +258,11 @@ class Level(nn.Module):
         """Features of the cells, and the image of all their pixels.
 
         Args:
-            h: features of the cells.
-            first: the cells' first pixels.
-            source: of the other pixels.
-            stride: between the image's pixels, in pixels of the finest image.
-            size: height and width of the image.
+            h: Features of the cells.
+            first: The cells' first pixels.
+            source: Of the other pixels.
+            stride: Between the image's pixels, in pixels of the finest image.
+            size: Height and width of the image.
         """
         planes = [first]
         image = first.new_empty(*first.shape[:2], *size)

@@ -35,12 +35,12 @@ class LatticeRVAEConfig:
     """Size of a lattice RVAE.
 
     Attributes:
-        channels: of the features that run through all phases and levels.
-        n_components: of each pixel's mixture of logistics.
-        blocks_per_level: residual blocks in each phase of the finest level, the next, and so on;
+        channels: Of the features that run through all phases and levels.
+        n_components: Of each pixel's mixture of logistics.
+        blocks_per_level: Residual blocks in each phase of the finest level, the next, and so on;
             all further levels share the last one's weights.
-        latent_levels: levels that begin with a latent tensor, the coarsest first.
-        latent_channels: stochastic channels of each.
+        latent_levels: Levels that begin with a latent tensor, the coarsest first.
+        latent_channels: Stochastic channels of each.
     """
 
     channels: int = 64
@@ -53,7 +53,7 @@ class LatticeRVAEConfig:
         """Check the levels.
 
         Raises:
-            InvalidParameterError: there are too few or too many, or latents out of order.
+            InvalidParameterError: There are too few or too many, or latents out of order.
         """
         # JSON and YAML know lists only.
         object.__setattr__(self, "blocks_per_level", tuple(self.blocks_per_level))
@@ -76,9 +76,9 @@ class LatentBlock(nn.Module):
         """Set up prior, posterior and the way back into the features.
 
         Args:
-            channels: of the features.
-            latent: stochastic channels.
-            stride: of the cells, in pixels.
+            channels: Of the features.
+            latent: Stochastic channels.
+            stride: Of the cells, in pixels.
         """
         super().__init__()
         self.stride = stride
@@ -99,10 +99,10 @@ class LatentBlock(nn.Module):
         """Features that know z.
 
         Args:
-            h: features of the cells.
-            source: of z.
-            tensor: index of z among the model's latent tensors.
-            image: whole numbers 0 .. 255, or None where no image is at hand.
+            h: Features of the cells.
+            source: Of z.
+            tensor: Index of z among the model's latent tensors.
+            image: Whole numbers 0 .. 255, or None where no image is at hand.
         """
         mean, raw = _not_half(self.prior(activation(h))).chunk(2, dim=1)
         posterior = None
@@ -156,11 +156,11 @@ class LatticeRVAE(nn.Module):
         """Top-down pass, the same for training, sampling, encoding and decoding.
 
         Args:
-            latents: asked for every latent tensor, from coarse to fine.
-            pixels: asked for the pixels of every phase.
-            size: height and width of the images.
+            latents: Asked for every latent tensor, from coarse to fine.
+            pixels: Asked for the pixels of every phase.
+            size: Height and width of the images.
             is_grey: 1 for each image whose three colours are equal, else 0.
-            image: what posteriors look at; None where no image is at hand.
+            image: What posteriors look at; None where no image is at hand.
 
         Returns:
             The images that the pixel source chose.
@@ -202,14 +202,14 @@ class KnownPixels:
     """A pixel source that knows the images, and sums up what they cost; for training.
 
     Attributes:
-        nats: for each phase so far -log p of each image, [n].
+        nats: For each phase so far -log p of each image, [n].
     """
 
     def __init__(self, image: Float[Tensor, "n 3 h w"], n_channels: int = 3) -> None:
         """Set up the source.
 
         Args:
-            image: whole numbers 0 .. 255.
+            image: Whole numbers 0 .. 255.
             n_channels: 1 counts red alone, as for grey images.
         """
         self.image = image
@@ -277,7 +277,7 @@ def _cells(image: Tensor, stride: int) -> Tensor:
 
 
 def _normal(mean: Tensor, raw_scale: Tensor) -> Normal:
-    """A diagonal Gaussian whose log-scale stays within +-6.
+    """Return a diagonal Gaussian whose log-scale stays within +-6.
 
     In float64 both it and its exponential are rounded: libraries differ by an ulp in exp, which at
     these 769 arguments is far from a rounding boundary.

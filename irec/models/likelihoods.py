@@ -66,7 +66,7 @@ class LogisticParameters:
         """Log-probability of each value in nats; the end bins are open, so the pmf sums to one.
 
         Args:
-            pixels: whole numbers 0 .. 255 in floating point.
+            pixels: Whole numbers 0 .. 255 in floating point.
         """
         inverse_scale = torch.exp(-self.log_scale)
         centred = pixels - self.conditional_mean(pixels)
@@ -151,7 +151,7 @@ def make_likelihood(name: str) -> Likelihood:
     """Build the likelihood called `name`, one of LikelihoodName.
 
     Raises:
-        InvalidParameterError: there is none of that name.
+        InvalidParameterError: There is none of that name.
     """
     if name not in _CLASSES:
         raise InvalidParameterError(

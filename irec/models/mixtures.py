@@ -60,7 +60,7 @@ class MixtureParameters:
         """Log-probability of each pixel in nats; the end bins are open, so the pmf sums to one.
 
         Args:
-            pixels: whole numbers 0 .. 255 in floating point.
+            pixels: Whole numbers 0 .. 255 in floating point.
             n_channels: 1 counts red alone, as for grey images, whose other colours tell nothing.
         """
         centred = pixels[:, None] - self.conditional_mean(pixels)
@@ -88,7 +88,7 @@ class MixtureParameters:
         """Draw pixels: whole numbers 0 .. 255.
 
         Args:
-            generator: source of randomness; torch's global one where it is None.
+            generator: Source of randomness; torch's global one where it is None.
         """
         n, k, h, w = self.logit.shape
         weights = self.logit.softmax(1).movedim(1, -1).reshape(-1, k)
