@@ -3,9 +3,11 @@
 import torch
 
 from irec.codec.statistics import measure_lattice, measure_lossless, measure_lossy
+from irec.models.block_components import block_components
 from irec.models.latent_source import PosteriorSampler
 from irec.models.lattice_rvae import LatticeRVAE, LatticeRVAEConfig
 from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.transform_vae import TransformVAE, TransformVAEConfig
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 from irec.models.weight_norm import data_dependent_initialisation
 from irec.models.zoo import save_checkpoint
@@ -55,6 +57,30 @@ def write_lossy_checkpoint(folder, lambdas=(0.001, 0.01, 0.05), seed=0):
         model.hyper_analysis.mean.weight *= 3.0
         for anchor in range(len(lambdas) if len(lambdas) > 1 else 0):
             model.analysis.rate_of_mean.log_gain[anchor] = 0.5 * anchor
+    images = [picture(192, 192, 3, seed) for seed in range(2)]
+    save_checkpoint(folder, model, measure_lossy(model, images))
+    return folder
+
+
+def tiny_transform_vae(lambdas=(0.001, 0.01, 0.1), seed=0):
+    """An untrained transform VAE with components of pictures, and heads that say something."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        sizes = {"slices": (3, 5, 9), "interleaved": 1, "hyper_channels": 4, "state_channels": 6}
+        model = TransformVAE(TransformVAEConfig(**sizes, residual_channels=5, lambdas=lambdas))
+        pictures = [
+            torch.from_numpy(picture(192, 192, 3, n).transpose(2, 0, 1).copy()) for n in range(8)
+        ]
+        model.begin_at(block_components([torch.stack(pictures)], 16))
+        for name, value in model.named_parameters():
+            if "last" in name or "rate" in name:
+                value.normal_(std=0.03)
+    return model.eval()
+
+
+def write_transform_checkpoint(folder, lambdas=(0.001, 0.01, 0.1), seed=0):
+    """Write a checkpoint of a tiny transform VAE to `folder`, and return the folder."""
+    model = tiny_transform_vae(lambdas, seed)
     images = [picture(192, 192, 3, seed) for seed in range(2)]
     save_checkpoint(folder, model, measure_lossy(model, images))
     return folder

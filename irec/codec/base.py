@@ -145,6 +145,15 @@ class Codec(abc.ABC):
         """
         raise InvalidParameterError(f"{self.checkpoint.name} is a model of one rate: no target")
 
+    def encode_reaching(self, image: UInt8[np.ndarray, "h w c"], min_psnr_db: float) -> Encoded:
+        """Compress an image at the lowest quality whose PSNR is at least `min_psnr_db`.
+
+        Raises:
+            UnsupportedImageError: the image is of another kind.
+            InvalidParameterError: the model has one quality, or none is that good.
+        """
+        raise InvalidParameterError(f"{self.checkpoint.name} is a model of one rate: no target")
+
     @abc.abstractmethod
     def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
         """Decompress a file.

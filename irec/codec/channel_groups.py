@@ -27,7 +27,8 @@ class GroupedSource:
         Args:
             inner: sees the model's tensors but the last, and then its groups.
             split: number of the model's last tensor.
-            groups: channels of each group; every channel is in one of them.
+            groups: channels of each group; every channel is in one of them. None means that the
+                last tensor is not split.
         """
         self._inner = inner
         self._split = split
@@ -35,7 +36,7 @@ class GroupedSource:
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
         """Return a latent tensor; the groups of the last one take the numbers from its own on."""
-        if tensor != self._split:
+        if tensor != self._split or not self._groups:
             return self._inner(prior, posterior, tensor)
         z = torch.empty_like(prior.loc)
         for number, group in enumerate(self._groups, start=tensor):
@@ -47,6 +48,15 @@ class GroupedSource:
 
 def _channels(normal: Normal, channels: list[int]) -> Normal:
     return Normal(normal.loc[:, channels], normal.scale[:, channels], validate_args=False)
+
+
+def in_turn(n_steps: Sequence[int]) -> Int64[np.ndarray, " indices"]:
+    """Which tensor each index of a file belongs to where priors need all tensors before.
+
+    The beginning of a file then holds the first tensors, and as many steps of the next as fit;
+    the others are at their prior means, given these.
+    """
+    return np.repeat(np.arange(len(n_steps), dtype=np.int64), n_steps)
 
 
 def progression(

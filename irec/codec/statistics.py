@@ -1,6 +1,7 @@
 """What is usual when a model's latent tensors are coded; keeps the headers of files short.
 
-Measured by coding typical images. Lives in the codec because only there models meet the coder.
+Measured on posteriors of typical images. Lives in the codec because only there models meet the
+coder.
 """
 
 from collections.abc import Sequence
@@ -9,26 +10,25 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.distributions import Normal
 
 from irec.bitstream import LATTICE, LOSSLESS, LOSSY, REFERENCE_PIXELS
 from irec.codec.channel_groups import GroupedSource
-from irec.codec.latent_sources import EncodingSource
-from irec.coding import SearchSettings
+from irec.coding import CoderSettings, planned_steps
 from irec.errors import DataError
 from irec.models.latent_source import LatentSource, PosteriorSampler
 from irec.models.lattice_rvae import KnownPixels, LatticeRVAE
+from irec.models.lossy_model import LossyModel
 from irec.models.rvae import RVAE
-from irec.models.two_level_vae import TwoLevelVAE
 from irec.models.zoo import CodingStatistics
 
-# The encoder chooses steps by KL and schedule, not by search effort: a narrow search will do.
-_SEARCH = SearchSettings(n_beams=8)
 _RVAE_PATCH, _N_RVAE_PATCHES, _RVAE_BATCH = 32, 128, 16
 _LATTICE_PATCH, _N_LATTICE_PATCHES = 128, 32
-_TWO_LEVEL_PATCH, _N_TWO_LEVEL_PATCHES = 192, 16
+_LOSSY_PATCH, _N_LOSSY_PATCHES = 192, 16
 # Measured on a part of kodim07 at qualities 0, 50 and 100, objective lost per bit of KL: one group
 # 7.7, 9.1 and 12 %, two 7.6, 8.5 and 11 %, four 6.9, 8.1 and 10 %.
 _N_GROUPS = 4
+_N_TENSORS_WITH_ONE_Z1 = 2
 
 
 @torch.inference_mode()
@@ -39,7 +39,7 @@ def measure_lossless(
 
     Args:
         model: in float32.
-        images: typical ones; patches of them are coded.
+        images: typical ones; patches of them are looked at.
 
     Raises:
         DataError: no image is large enough.
@@ -57,7 +57,7 @@ def measure_lattice(
         return CodingStatistics((), ())
     sources = []
     for batch in _patches(images, _LATTICE_PATCH, _N_LATTICE_PATCHES).split(1):
-        sources.append(EncodingSource(0, LATTICE.coder, _SEARCH))
+        sources.append(_PlanningSource(LATTICE.coder))
         size = (_LATTICE_PATCH, _LATTICE_PATCH)
         model.generate(sources[-1], KnownPixels(batch), size, torch.zeros(1), batch)
     return _medians(sources, model.n_latent_tensors, _LATTICE_PATCH**2)
@@ -65,19 +65,20 @@ def measure_lattice(
 
 @torch.inference_mode()
 def measure_lossy(
-    model: TwoLevelVAE, images: Sequence[UInt8[np.ndarray, "_h _w 3"]]
+    model: LossyModel, images: Sequence[UInt8[np.ndarray, "_h _w 3"]]
 ) -> CodingStatistics:
-    """Measure the groups of channels, and the medians at each of the model's anchors.
+    """Measure groups of channels where z1 is one tensor, and medians at each of the anchors.
 
     Arguments and errors as for :func:`measure_lossless`.
     """
-    patches = _patches(images, _TWO_LEVEL_PATCH, _N_TWO_LEVEL_PATCHES)
-    groups = _channel_groups(model, patches)
+    patches = _patches(images, _LOSSY_PATCH, _N_LOSSY_PATCHES)
+    is_one = model.n_latent_tensors == _N_TENSORS_WITH_ONE_Z1
+    groups = _channel_groups(model, patches) if is_one else ()
     of_anchors = [
         _medians(
-            [_two_level_source(model, patches, anchor, groups)],
-            1 + len(groups),
-            _TWO_LEVEL_PATCH**2,
+            [_lossy_source(model, patches, anchor, groups)],
+            model.n_latent_tensors - 1 + max(1, len(groups)),
+            _LOSSY_PATCH**2,
         )
         for anchor in range(len(model.config.lambdas))
     ]
@@ -88,7 +89,7 @@ def measure_lossy(
     )
 
 
-def _channel_groups(model: TwoLevelVAE, patches: Tensor) -> tuple[tuple[int, ...], ...]:
+def _channel_groups(model: LossyModel, patches: Tensor) -> tuple[tuple[int, ...], ...]:
     """Channels of z1 in groups that hold about as much KL each, the most telling first."""
     shares = torch.zeros(model.config.latent_channels, dtype=torch.float64)
     for anchor in range(len(model.config.lambdas)):
@@ -103,38 +104,57 @@ def _channel_groups(model: TwoLevelVAE, patches: Tensor) -> tuple[tuple[int, ...
     return tuple(tuple(channels) for channels in found if channels)
 
 
-def _rvae_sources(model: RVAE, patches: Tensor) -> list[EncodingSource]:
+class _PlanningSource(PosteriorSampler):
+    """Draws from the posteriors, and notes how the encoder would code them.
+
+    Attributes:
+        plans: for each latent tensor the steps and the rho index of each image.
+    """
+
+    def __init__(self, coder: CoderSettings) -> None:
+        super().__init__(torch.Generator().manual_seed(0))
+        self.coder = coder
+        self.plans: list[list[tuple[int, int]]] = []
+
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
+        sample = super().__call__(prior, posterior, tensor)
+        assert posterior is not None
+        self.plans.append(planned_steps(posterior, prior, coder=self.coder))
+        return sample
+
+
+def _rvae_sources(model: RVAE, patches: Tensor) -> list[_PlanningSource]:
     sources = []
     for batch in patches.split(_RVAE_BATCH):
-        sources.append(EncodingSource(0, LOSSLESS.coder, _SEARCH))
+        sources.append(_PlanningSource(LOSSLESS.coder))
         model(batch, sources[-1])
     return sources
 
 
-def _two_level_source(
-    model: TwoLevelVAE, patches: Tensor, anchor: int, groups: tuple[tuple[int, ...], ...]
-) -> EncodingSource:
-    source = EncodingSource(0, LOSSY.coder, _SEARCH)
+def _lossy_source(
+    model: LossyModel, patches: Tensor, anchor: int, groups: tuple[tuple[int, ...], ...]
+) -> _PlanningSource:
+    source = _PlanningSource(LOSSY.coder)
     grouped = GroupedSource(source, model.n_latent_tensors - 1, groups)
     _generate_latents(model, patches, anchor, grouped)
     return source
 
 
 def _generate_latents(
-    model: TwoLevelVAE, patches: Tensor, anchor: int, source: LatentSource
+    model: LossyModel, patches: Tensor, anchor: int, source: LatentSource
 ) -> None:
     height, width = patches.shape[2:]
     position = torch.full((len(patches),), float(anchor))
     model.latents(source, model.infer(patches, position), height, width, position)
 
 
-def _medians(sources: Sequence[EncodingSource], n_tensors: int, n_pixels: int) -> CodingStatistics:
+def _medians(sources: Sequence[_PlanningSource], n_tensors: int, n_pixels: int) -> CodingStatistics:
     steps, rhos = [], []
     for tensor in range(n_tensors):
-        codes = [code for source in sources for code in source.codes[tensor]]
-        median = float(np.median([code.n_steps for code in codes]))
+        plans = [plan for source in sources for plan in source.plans[tensor]]
+        median = float(np.median([n_steps for n_steps, _ in plans]))
         steps.append(median * REFERENCE_PIXELS / n_pixels)
-        found = [code.rho_index for code in codes if code.n_steps]
+        found = [rho_index for n_steps, rho_index in plans if n_steps]
         rhos.append(int(np.median(found)) if found else 0)
     return CodingStatistics(tuple(steps), tuple(rhos))
 

@@ -25,7 +25,7 @@ state. The paper's own coder, for comparison, is :mod:`irec.coding.faithful`.
 """
 
 from irec.coding.decoder import decode, decode_batch, whitened_sample
-from irec.coding.encoder import encode, encode_batch
+from irec.coding.encoder import encode, encode_batch, planned_steps
 from irec.coding.gaussians import kl_nats, log_ratio_nats
 from irec.coding.layout import blocks_at_each_step
 from irec.coding.settings import DEFAULT_EFFORT, CoderSettings, SearchSettings
@@ -43,5 +43,6 @@ __all__ = [
     "encode_batch",
     "kl_nats",
     "log_ratio_nats",
+    "planned_steps",
     "whitened_sample",
 ]

@@ -93,11 +93,8 @@ def encode_batch(
     """
     if posterior.loc.ndim == 0:
         raise InvalidParameterError("encode_batch needs a leading dimension; encode does not.")
-    whitened = whiten(posterior, prior)
     randomness = SharedRandomness(seed, tensor, posterior.loc.device)
-    target = WhitenedPosterior(
-        whitened.mean.clamp(-_MAX_MEAN, _MAX_MEAN), whitened.scale.clamp(_MIN_SCALE, _MAX_SCALE)
-    )
+    target = _searchable(posterior, prior)
     plans = [
         _make_plan(WhitenedPosterior(mean, scale), coder, search, randomness)
         for mean, scale in zip(target.mean, target.scale, strict=True)
@@ -105,6 +102,25 @@ def encode_batch(
     _search_plans([plan for plan in plans if plan], randomness, coder, search)
     prior_draw = TensorCode(0, 0, torch.zeros(0, dtype=torch.int64))
     return [plan.code(coder.order) if plan else prior_draw for plan in plans]
+
+
+def planned_steps(
+    posterior: Normal,
+    prior: Normal,
+    *,
+    coder: CoderSettings = DEFAULT_CODER,
+    search: SearchSettings = DEFAULT_SEARCH,
+) -> list[tuple[int, int]]:
+    """Tell what :func:`encode_batch` chooses before it searches; arguments as there.
+
+    Returns:
+        Number of steps and index of the schedule's rho of each posterior of the batch.
+    """
+    target = _searchable(posterior, prior)
+    return [
+        _steps_and_rho(WhitenedPosterior(mean, scale), coder, search)[:2]
+        for mean, scale in zip(target.mean, target.scale, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -134,15 +150,10 @@ def _make_plan(
     randomness: SharedRandomness,
 ) -> _Plan | None:
     """Return the plan of one tensor, parameters ``[dims]``; None where no step is worth it."""
-    kl = posterior.kl_nats().clamp(min=0.0)
-    total = float(kl.sum())
-    n_steps = round(_STEPS_PER_KL * total / coder.nats_per_step)
-    n_steps = min(n_steps, MAX_STEPS_PER_DIMENSION * kl.numel())
+    n_steps, rho_index, kl, searched = _steps_and_rho(posterior, coder, search)
     if n_steps == 0:
         return None
     layout = make_layout(kl.numel(), n_steps, coder, randomness)
-    searched = _worth_searching(kl, search.negligible_kl_fraction * total)
-    rho_index = int(fit_rho_index(posterior.mean[searched], posterior.scale[searched]))
     weight = (kl * searched)[layout.dims_of_block] * layout.is_present
     widest = int((weight > 0).sum(1).max())
     max_width = _max_width(layout, coder, search)
@@ -159,6 +170,29 @@ def _make_plan(
         own_columns = None if columns is None else columns[own]
         streams.append(Stream(number, rho_index, steps, own_columns, mean[own], scale[own]))
     return _Plan(n_steps, rho_index, layout, streams)
+
+
+def _searchable(posterior: Normal, prior: Normal) -> WhitenedPosterior:
+    """Whiten posteriors, and clip them to what the search can hold."""
+    whitened = whiten(posterior, prior)
+    return WhitenedPosterior(
+        whitened.mean.clamp(-_MAX_MEAN, _MAX_MEAN), whitened.scale.clamp(_MIN_SCALE, _MAX_SCALE)
+    )
+
+
+def _steps_and_rho(
+    posterior: WhitenedPosterior, coder: CoderSettings, search: SearchSettings
+) -> tuple[int, int, Float64[Tensor, " dims"], Bool[Tensor, " dims"]]:
+    """Return steps, rho, each dimension's KL, and whether it is worth searching."""
+    kl = posterior.kl_nats().clamp(min=0.0)
+    total = float(kl.sum())
+    n_steps = round(_STEPS_PER_KL * total / coder.nats_per_step)
+    n_steps = min(n_steps, MAX_STEPS_PER_DIMENSION * kl.numel())
+    searched = _worth_searching(kl, search.negligible_kl_fraction * total)
+    if n_steps == 0:
+        return 0, 0, kl, searched
+    rho_index = int(fit_rho_index(posterior.mean[searched], posterior.scale[searched]))
+    return n_steps, rho_index, kl, searched
 
 
 def _max_width(layout: Layout, coder: CoderSettings, search: SearchSettings) -> int:

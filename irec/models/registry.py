@@ -11,10 +11,11 @@ from typing import Any
 
 from irec.models.lattice_rvae import LatticeRVAE, LatticeRVAEConfig
 from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.transform_vae import TransformVAE, TransformVAEConfig
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 
-Model = RVAE | LatticeRVAE | TwoLevelVAE
-ModelConfig = RVAEConfig | LatticeRVAEConfig | TwoLevelVAEConfig
+Model = RVAE | LatticeRVAE | TwoLevelVAE | TransformVAE
+ModelConfig = RVAEConfig | LatticeRVAEConfig | TwoLevelVAEConfig | TransformVAEConfig
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ KINDS: Mapping[str, ModelKind] = {
     ),
     "two_level_vae": ModelKind(
         TwoLevelVAEConfig, TwoLevelVAE, "irec.codec.lossy:LossyCodec", _LOSSY
+    ),
+    "transform_vae": ModelKind(
+        TransformVAEConfig, TransformVAE, "irec.codec.lossy:LossyCodec", _LOSSY
     ),
 }
 """By the name that stands in a checkpoint's configuration."""

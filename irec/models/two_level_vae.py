@@ -22,6 +22,7 @@ from torch.nn import functional
 from irec.errors import InvalidParameterError
 from irec.models.gdn import GDN
 from irec.models.latent_source import LatentSource
+from irec.models.lossy_model import POSITION_PIXELS, LossyModel
 from irec.models.rate_control import RateControl
 
 Distortion = Literal["mse", "ms_ssim"]
@@ -219,12 +220,8 @@ class Synthesis(nn.Module):
             return 255.0 * (self.last(x if x.dtype == torch.float64 else x.float()) + 0.5)
 
 
-class TwoLevelVAE(nn.Module):
+class TwoLevelVAE(LossyModel):
     """Two-level VAE for RGB images whose sides are multiples of 64."""
-
-    # Height and width of an image must be multiples of this.
-    stride = 64
-    n_latent_tensors = 2
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
         """Build the network that `config` describes."""
@@ -239,20 +236,19 @@ class TwoLevelVAE(nn.Module):
         self.apply(_initialise)
         nn.init.constant_(self.combination.raw_scale.bias, _FIRST_RAW_SCALE)  # type: ignore[arg-type]
 
-    def infer(
-        self, pixels: Float[Tensor, "n 3 h w"], position: Float[Tensor, " n"]
-    ) -> TwoLevelEvidence:
-        """Bottom-up pass.
+    def n_latent_dims(self, height: int, width: int) -> list[int]:
+        """Dimensions of z2 and of z1."""
+        n_pixels = height * width
+        z2 = self.config.hyper_channels * n_pixels // self.stride**2
+        return [z2, self.config.latent_channels * n_pixels // POSITION_PIXELS**2]
 
-        Args:
-            pixels: grey levels 0 .. 255 in floating point.
-            position: of each image's lambda among the anchors (:func:`anchor_position`).
-        """
-        mean, raw_scale = self.analysis(pixels, position)
-        return self.evidence(mean, raw_scale, position)
+    def analyse(self, pixels: Tensor, position: Tensor) -> Tensor:
+        """Mean and raw scale of z1's inference, one after the other in the channels."""
+        return torch.cat(self.analysis(pixels, position), 1)
 
-    def evidence(self, mean: Tensor, raw_scale: Tensor, position: Tensor) -> TwoLevelEvidence:
-        """The rest of :meth:`infer`, from what the analysis gave."""
+    def evidence(self, analysed: Tensor, position: Tensor) -> TwoLevelEvidence:
+        """The inference statistics of z1 and the posterior of z2."""
+        mean, raw_scale = analysed.chunk(2, 1)
         return TwoLevelEvidence(mean, raw_scale, self.hyper_analysis(mean, position))
 
     def latents(
@@ -263,39 +259,14 @@ class TwoLevelVAE(nn.Module):
         width: int,
         position: Float[Tensor, " n"],
     ) -> Float[Tensor, "n z h w"]:
-        """The top-down pass down to z1; arguments as for :meth:`generate`."""
+        """z1; the source is asked for z2, then for z1."""
         prior = self.top_prior(height // self.stride, width // self.stride, position)
-        z2 = source(prior, None if evidence is None else evidence.top, tensor=0)
+        z2 = source(prior, None if evidence is None else evidence.top, 0)
         statistics = self.hyper_synthesis(z2, position)
         posterior = None if evidence is None else self.combination(evidence, *statistics)
-        return source(_normal(*statistics), posterior, tensor=1)
+        return source(_normal(*statistics), posterior, 1)
 
-    def generate(
-        self,
-        source: LatentSource,
-        evidence: TwoLevelEvidence | None,
-        height: int,
-        width: int,
-        position: Float[Tensor, " n"],
-    ) -> Float[Tensor, "n 3 h w"]:
-        """Top-down pass, the same for sampling, encoding and decoding.
-
-        Args:
-            source: asked for z2, then for z1.
-            evidence: of :meth:`infer`, or None where no image is at hand.
-            height: of the images in pixels, a multiple of 64.
-            width: of the images in pixels, a multiple of 64.
-            position: as for :meth:`infer`; its length is the number of images.
-
-        Returns:
-            The images in grey levels, neither rounded nor clipped to 0 .. 255.
-        """
-        return self.synthesis(self.latents(source, evidence, height, width, position), position)
-
-    def forward(
-        self, pixels: Float[Tensor, "n 3 h w"], source: LatentSource, position: Float[Tensor, " n"]
-    ) -> Float[Tensor, "n 3 h w"]:
-        """Inference followed by generation: what training and encoding run."""
-        evidence = self.infer(pixels, position)
-        height, width = pixels.shape[2:]
-        return self.generate(source, evidence, height, width, position)
+    def synthesise(self, latents: Tensor, position: Tensor) -> Tensor:
+        """The image from z1."""
+        image: Tensor = self.synthesis(latents, position)
+        return image

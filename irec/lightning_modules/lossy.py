@@ -1,0 +1,191 @@
+"""What lossy models share in training: objective, schedule, figures."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, UInt8
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+from irec.errors import DataError
+from irec.lightning_modules.training import TrainingModule
+from irec.models.latent_source import PosteriorSampler, PriorSampler
+from irec.models.lossy_model import LossyModel
+
+Schedule = Literal["constant", "cosine"]
+
+# What is left of the learning rate at the end of a cosine.
+_LAST_RATE = 0.01
+# Share of the full weight of the bits with which annealing begins.
+_FIRST_KL_WEIGHT = 0.1
+_LEVELS = ("z2", "z1")
+# Five scales and a window of 11 pixels: below this MS-SSIM is not defined.
+_MIN_MS_SSIM_SIDE = 176
+
+
+class _Terms(NamedTuple):
+    """What the objective consists of, for each of n images.
+
+    Attributes:
+        image: Decoded from one posterior sample, in grey levels, [n, 3, h, w].
+        bpp: KL divergence of z2 and of z1 in bits per pixel, [2, n].
+        mse: Mean squared error in squared grey levels, [n].
+    """
+
+    image: Tensor
+    bpp: Tensor
+    mse: Tensor
+
+
+class LossyModule(TrainingModule):
+    """A lossy model trained on lambda * distortion + bits per pixel; a subclass says which."""
+
+    model: LossyModel
+
+    def _check_crops(self, images: UInt8[Tensor, "n 3 h w"]) -> None:
+        """Say what is wrong with crops that the model or the distortion is not defined on."""
+        height, width = images.shape[2:]
+        if height % self.model.stride or width % self.model.stride:
+            needed = f"sides that are multiples of {self.model.stride}"
+        elif self.model.config.distortion == "ms_ssim" and min(height, width) < _MIN_MS_SSIM_SIDE:
+            needed = f"{_MIN_MS_SSIM_SIDE} pixels or more, for MS-SSIM"
+        else:
+            return
+        raise DataError(
+            f"lossy models need crops of {needed}, not {height}x{width}: see --data.crop_size"
+        )
+
+    def _terms(self, images: UInt8[Tensor, "n 3 h w"], position: Tensor) -> _Terms:
+        self._check_crops(images)
+        pixels = images.float().contiguous(memory_format=self.memory_format)
+        source = PosteriorSampler()
+        decoded = self.model(pixels, source, position)
+        of_tensors = [kl.float().sum((1, 2, 3)) for kl in source.kl_nats]
+        bits = torch.stack([of_tensors[0], torch.stack(of_tensors[1:]).sum(0)]) / math.log(2.0)
+        n_pixels = images.shape[2] * images.shape[3]
+        return _Terms(decoded, bits / n_pixels, (decoded - pixels).square().mean((1, 2, 3)))
+
+    def _distortion(self, terms: _Terms, images: Tensor) -> Float[Tensor, " n"]:
+        if self.model.config.distortion == "mse":
+            return terms.mse
+        return 255.0 * (1.0 - _ms_ssim(terms.image, images.float()))
+
+    def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
+        """Loss of a batch, each image with a lambda of its own where the model serves several."""
+        position = torch.rand(len(batch), device=self.device) * (len(self.model.config.lambdas) - 1)
+        trade_off = _lambda_at(position, self.model.config.lambdas)
+        terms = self._terms(batch, position)
+        distortion = self._distortion(terms, batch)
+        bpp = terms.bpp.sum(0)
+        self.log("train/bpp", bpp.detach().mean(), prog_bar=True)
+        self.log("train/psnr_db", _psnr_db(terms.mse).detach().mean(), prog_bar=True)
+        self.log_dict(
+            {
+                f"train/bpp_{level}": value.detach().mean()
+                for level, value in zip(_LEVELS, terms.bpp, strict=True)
+            }
+        )
+        self.log("train/loss", (trade_off * distortion + bpp).detach().mean())
+        self.log("train/kl_weight", self._kl_weight())
+        # Otherwise images that are given many bits would count for more than the others.
+        weight = (_middle(self.model.config.lambdas) / trade_off).sqrt()
+        return (weight * (trade_off * distortion + self._kl_weight() * bpp)).mean()
+
+    def _kl_weight(self) -> float:
+        anneal_steps = self.hparams["anneal_steps"]
+        done = min(1.0, self.trainer.global_step / anneal_steps) if anneal_steps else 1.0
+        return _FIRST_KL_WEIGHT + (1.0 - _FIRST_KL_WEIGHT) * done
+
+    def validation_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
+        """Rates and distortions of one posterior sample at each of the model's lambdas."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
+        """As validation, on the test set."""
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: Tensor, stage: str) -> None:
+        losses = []
+        for index, trade_off in enumerate(self.model.config.lambdas):
+            terms = self._terms(batch, torch.full((len(batch),), float(index), device=self.device))
+            levels = ((terms.image.round().clamp(0, 255) - batch).square()).mean((1, 2, 3))
+            figures = {"bpp": terms.bpp.sum(0), "psnr_db": _psnr_db(levels)}
+            figures |= {f"bpp_{name}": bpp for name, bpp in zip(_LEVELS, terms.bpp, strict=True)}
+            if min(batch.shape[2:]) >= _MIN_MS_SSIM_SIDE:
+                ms_ssim = _ms_ssim(terms.image, batch.float())
+                figures["ms_ssim_db"] = -10.0 * torch.log10(1.0 - ms_ssim)
+            for name, value in figures.items():
+                key = f"{stage}/{name}/lambda_{trade_off:g}"
+                self.log(key, value.mean(), batch_size=len(batch))
+            losses.append((trade_off * self._distortion(terms, batch) + figures["bpp"]).mean())
+        loss = torch.stack(losses).mean()
+        self.log(f"{stage}/loss", loss, prog_bar=True, batch_size=len(batch))
+
+    @torch.no_grad()
+    def reconstruct(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
+        """Images through one posterior sample each, at rates from the lowest to the highest."""
+        highest = len(self.model.config.lambdas) - 1
+        position = torch.linspace(0.0, float(highest), len(images), device=images.device)
+        decoded = self.model(images.float(), PosteriorSampler(), position)
+        return decoded.round().clamp(0, 255).byte()
+
+    @torch.no_grad()
+    def sample(self, n: int, height: int, width: int) -> UInt8[Tensor, "n 3 h w"]:
+        """Images that the model dreams up: both latent tensors from their priors."""
+        highest = len(self.model.config.lambdas) - 1
+        position = torch.linspace(0.0, float(highest), n, device=self.device)
+        decoded = self.model.generate(PriorSampler(), None, height, width, position)
+        return decoded.round().clamp(0, 255).byte()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimiser trains, and how fast."""
+        return [{"params": list(self.parameters()), "lr": self.hparams["learning_rate"]}]
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Adam, with warm-up and the schedule that was asked for."""
+        optimizer = torch.optim.Adam(self.parameter_groups())
+        # A plain function: of a method, checkpoints would hold what decorators left on it.
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self._rate_factor(step)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _rate_factor(self, step: int) -> float:
+        warmup_steps = self.hparams["warmup_steps"]
+        factor = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+        if self.hparams["schedule"] == "cosine":
+            done = min(1.0, step / self.trainer.estimated_stepping_batches)
+            cosine = 0.5 * (1.0 + math.cos(math.pi * done))
+            factor *= _LAST_RATE + (1.0 - _LAST_RATE) * cosine
+        return factor
+
+
+def _psnr_db(mse: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    return 10.0 * torch.log10(255.0**2 / mse.clamp(min=1e-10))
+
+
+def _ms_ssim(first: Tensor, second: Tensor) -> Float[Tensor, " n"]:
+    """MS-SSIM of each pair of images in grey levels; its gradient stays finite."""
+    ms_ssim = multiscale_structural_similarity_index_measure(
+        first.clamp(0.0, 255.0), second, data_range=255.0, reduction="none", normalize="relu"
+    )
+    assert isinstance(ms_ssim, Tensor)
+    return ms_ssim
+
+
+def _lambda_at(position: Float[Tensor, " n"], lambdas: Sequence[float]) -> Float[Tensor, " n"]:
+    """The inverse of `anchor_position`."""
+    logs = torch.tensor(lambdas, device=position.device).log()
+    left = position.long().clamp(max=max(0, len(lambdas) - 2))
+    right = (left + 1).clamp(max=len(lambdas) - 1)
+    return torch.lerp(logs[left], logs[right], position - left).exp()
+
+
+def _middle(lambdas: Sequence[float]) -> float:
+    return math.sqrt(lambdas[0] * lambdas[-1])

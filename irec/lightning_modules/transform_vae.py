@@ -1,0 +1,113 @@
+"""The transform VAE as a LightningModule: its first transform comes from the training images."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+
+from irec.lightning_modules.lossy import LossyModule, Schedule
+from irec.models.block_components import block_components
+from irec.models.transform_vae import BLOCK, TransformVAE, TransformVAEConfig
+
+Initialisation = Literal["klt", "random"]
+
+# Blocks whose principal components are taken: more than this made no difference.
+_N_BLOCKS = 40_000
+
+
+class TransformVAEModule(LossyModule):
+    """The transform VAE, trained on lambda * squared error + bits per pixel."""
+
+    model: TransformVAE
+
+    def __init__(
+        self,
+        slices: Sequence[int] = (3, 12, 36, 80, 140, 220, 320),
+        interleaved: int = 2,
+        hyper_channels: int = 32,
+        state_channels: int = 128,
+        residual_channels: int = 96,
+        lambdas: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.08, 0.2),
+        initialise: Initialisation = "klt",
+        learning_rate: float = 1.5e-3,
+        transform_rate: float = 0.05,
+        schedule: Schedule = "constant",
+        warmup_steps: int = 0,
+        anneal_steps: int = 0,
+        checkpoint: str | None = None,
+        compile_model: bool = False,
+        channels_last: bool = False,
+    ) -> None:
+        """Set up model and recipe.
+
+        Args:
+            slices: ends of the slices of the latent channels, ascending; each slice's prior knows
+                the slices before it.
+            interleaved: how many slices, from the first, are sent in two halves.
+            hyper_channels: of the hyper latents, at 1/64 of the resolution.
+            state_channels: of what the priors know, at 1/16.
+            residual_channels: of the synthesis's correction, at 1/4.
+            lambdas: trade-offs between 255^2 MSE of images in [0, 1] and bits per pixel, ascending;
+                the model serves all between the first and the last.
+            initialise: "klt" begins with the principal components of 16x16 blocks of the training
+                images, and water levels to match; "random" with random orthonormal vectors.
+            learning_rate: of Adam.
+            transform_rate: factor on the learning rate of the transform, which begins well.
+            schedule: "constant", or "cosine" down to a hundredth at the last step.
+            warmup_steps: steps over which the learning rate rises from zero.
+            anneal_steps: steps over which the weight of the bits rises from a tenth to one.
+            checkpoint: name or folder of an exported checkpoint to start from; it decides the
+                model's size, rates and first weights. predict needs one.
+            compile_model: whether training goes through torch.compile, which takes a minute first.
+            channels_last: whether convolutions work on [n, h, w, c] in memory: faster on GPUs
+                with tensor cores, and in half precision.
+        """
+        config = TransformVAEConfig(
+            tuple(slices),
+            interleaved,
+            hyper_channels,
+            state_channels,
+            residual_channels,
+            tuple(lambdas),
+        )
+        super().__init__(TransformVAE, config, checkpoint, compile_model, channels_last)
+        self.begins_with_klt = initialise == "klt" and checkpoint is None
+        self.save_hyperparameters(
+            {
+                "learning_rate": learning_rate,
+                "transform_rate": transform_rate,
+                "schedule": schedule,
+                "warmup_steps": warmup_steps,
+                "anneal_steps": anneal_steps,
+            }
+        )
+
+    def on_train_start(self) -> None:
+        """Begin a fresh run with the components of all ranks' images, then compile the model."""
+        if self.begins_with_klt and self.trainer.global_step == 0:
+            components = block_components(self._first_batches(), BLOCK)
+            self.model.begin_at(components)
+            # Every rank came to the same but for rounding, which must not stay between them.
+            state = self.trainer.strategy.broadcast(self.model.state_dict())
+            self.model.load_state_dict(state)
+        super().on_train_start()
+
+    def _first_batches(self) -> Iterator[Tensor]:
+        """Training crops of all ranks together, until there are blocks enough."""
+        n_blocks = 0
+        for batch in self.trainer.train_dataloader or ():
+            of_all_ranks: Any = self.all_gather(batch.to(self.device))
+            together = of_all_ranks.reshape(-1, *batch.shape[1:])
+            yield together
+            n_blocks += len(together) * batch.shape[2] * batch.shape[3] // BLOCK**2
+            if n_blocks >= _N_BLOCKS:
+                return
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The transform learns more slowly than the rest."""
+        transform = list(self.model.transform.parameters())
+        slow = {id(value) for value in transform}
+        rest = [value for value in self.parameters() if id(value) not in slow]
+        learning_rate: float = self.hparams["learning_rate"]
+        slower = self.hparams["transform_rate"] * learning_rate
+        return [{"params": rest, "lr": learning_rate}, {"params": transform, "lr": slower}]

@@ -1,0 +1,65 @@
+"""Principal components of the blocks of photographs: where a transform model begins."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from irec.errors import DataError
+
+# Blocks of a batch of crops are cut at this many pixels' distance, at two phases.
+_PHASES = (0, 5)
+# Variances below this share of the largest are as good as none.
+_LEAST_VARIANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class BlockComponents:
+    """Mean, and orthonormal components by falling variance, of colours in [-0.5, 0.5].
+
+    Attributes:
+        mean: [d] for d = 3 * side^2, as :func:`torch.nn.functional.pixel_unshuffle` orders them.
+        vectors: [d, d], a component in each column.
+        variances: [d], of each component, positive.
+    """
+
+    mean: Float[Tensor, " d"]
+    vectors: Float[Tensor, "d d"]
+    variances: Float[Tensor, " d"]
+
+
+def block_components(batches: Iterable[UInt8[Tensor, "_n 3 _h _w"]], side: int) -> BlockComponents:
+    """Principal components of square blocks (Karhunen-Loeve transform).
+
+    Args:
+        batches: crops of photographs; the more, the better: some ten thousand blocks are enough.
+        side: of a block in pixels.
+
+    Raises:
+        DataError: there are fewer blocks than dimensions.
+    """
+    n_dims = 3 * side**2
+    count, total = 0, torch.zeros(n_dims, dtype=torch.float64)
+    products = torch.zeros(n_dims, n_dims, dtype=torch.float64)
+    for batch in batches:
+        for phase in _PHASES:
+            crops = batch[:, :, phase:, phase:]
+            height, width = (size // side * side for size in crops.shape[2:])
+            colours = crops[:, :, :height, :width].cpu().double() / 255.0 - 0.5
+            blocks = functional.pixel_unshuffle(colours, side).permute(0, 2, 3, 1)
+            blocks = blocks.reshape(-1, n_dims)
+            count += len(blocks)
+            total += blocks.sum(0)
+            products += blocks.T @ blocks
+    if count <= n_dims:
+        raise DataError(f"{count} blocks of training images are too few; {n_dims + 1} are needed")
+    mean = total / count
+    values, vectors = torch.linalg.eigh(products / count - torch.outer(mean, mean))
+    values, vectors = values.flip(0), vectors.flip(1)
+    # A sign is free: let it be the same on every machine.
+    vectors = vectors * torch.where(vectors.sum(0) < 0.0, -1.0, 1.0)
+    values = values.clamp(min=_LEAST_VARIANCE * float(values[0]))
+    return BlockComponents(mean.float(), vectors.float(), values.float())

@@ -1,0 +1,200 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from irec.errors import InvalidParameterError
+from irec.models.block_components import block_components
+from irec.models.latent_source import PosteriorSampler, PriorSampler
+from irec.models.transform_vae import TransformVAE, TransformVAEConfig, halves, joined
+from tests.pictures import picture
+
+LAMBDAS = (0.001, 0.01, 0.1)
+SIZES = {"slices": (2, 5, 9), "interleaved": 1, "hyper_channels": 4, "state_channels": 6}
+
+
+def small_model(**changes):
+    """A tiny model whose rates differ and whose heads say something."""
+    torch.manual_seed(0)
+    options = {**SIZES, "residual_channels": 5, "lambdas": LAMBDAS, **changes}
+    model = TransformVAE(TransformVAEConfig(**options))
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if "rate" in name or "last" in name:
+                value.normal_(std=0.1)
+    return model
+
+
+def images(n=1, height=64, width=64, dtype=torch.float32):
+    shots = [picture(height, width, 3, seed).transpose(2, 0, 1).copy() for seed in range(n)]
+    return torch.stack([torch.from_numpy(shot) for shot in shots]).to(dtype)
+
+
+class Recorder:
+    """Takes a value between posterior mean and edge, and notes what it was asked."""
+
+    def __init__(self):
+        self.values, self.asked, self.tensors = [], [], []
+
+    def __call__(self, prior, posterior, tensor):
+        self.asked.append((prior, posterior))
+        self.tensors.append(tensor)
+        self.values.append(posterior.loc + 0.5 * posterior.scale)
+        return self.values[-1]
+
+
+class Replay:
+    """Hands out recorded latent tensors; fails where a posterior is offered."""
+
+    def __init__(self, values):
+        self.values, self.priors = values, []
+
+    def __call__(self, prior, posterior, tensor):
+        assert posterior is None
+        self.priors.append(prior)
+        return self.values[tensor]
+
+
+def test_the_source_is_asked_for_z2_and_then_slice_by_slice():
+    model, source = small_model(), Recorder()
+    with torch.no_grad():
+        decoded = model(images(2, 64, 128), source, torch.tensor([0.5, 2.0]))
+    assert decoded.shape == (2, 3, 64, 128)
+    shapes = [(4, 1, 2), (4, 2, 4), (4, 2, 4), (3, 4, 8), (4, 4, 8)]
+    assert [tuple(p.loc.shape[1:]) for p, _ in source.asked] == shapes
+    assert [tuple(q.loc.shape[1:]) for _, q in source.asked] == shapes
+    assert source.tensors == list(range(model.n_latent_tensors))
+    assert [c * h * w for c, h, w in shapes] == model.n_latent_dims(64, 128)
+    assert all((one.scale > 0).all() for pair in source.asked for one in pair)
+
+
+def test_generation_without_evidence_repeats_the_pass_that_had_it():
+    model, encoder = small_model().double(), Recorder()
+    position = torch.tensor([1.3]).double()
+    with torch.no_grad():
+        expected = model(images(1, 64, 128, torch.float64), encoder, position)
+        decoder = Replay(encoder.values)
+        decoded = model.generate(decoder, None, 64, 128, position)
+    assert torch.equal(decoded, expected)
+    for (prior, _), again in zip(encoder.asked, decoder.priors, strict=True):
+        assert torch.equal(prior.loc, again.loc)
+        assert torch.equal(prior.scale, again.scale)
+
+
+def test_batch_does_not_matter_in_float64():
+    model = small_model().double()
+    pixels, position = images(2, 64, 128, torch.float64), torch.tensor([0.25, 2.0]).double()
+    with torch.no_grad():
+        together = model(pixels, Recorder(), position)
+        alone = [model(pixels[i : i + 1], Recorder(), position[i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-9, rtol=0)
+
+
+def test_the_posterior_is_that_of_a_gaussian_seen_through_noise():
+    """Prior N(m, p), y = z + noise of variance D: precision-weighted, as Bayes has it."""
+    model, source, position = small_model(), Recorder(), torch.tensor([1.0])
+    with torch.no_grad():
+        evidence = model.infer(images(), position)
+        model.latents(source, evidence, 64, 64, position)
+        prior, posterior = source.asked[-1]
+        noise = model.log_water(position)[:, 5:9].exp()
+        precision = 1 / prior.scale.square() + 1 / noise
+        y = evidence.coefficients[:, 5:9]
+        mean = (prior.loc / prior.scale.square() + y / noise) / precision
+    torch.testing.assert_close(posterior.loc, mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(posterior.scale, precision.rsqrt(), rtol=1e-4, atol=1e-6)
+
+
+def test_components_reconstruct_before_the_first_step():
+    torch.manual_seed(0)
+    model = TransformVAE(TransformVAEConfig(slices=(12, 64), lambdas=LAMBDAS))
+    smooth = functional.interpolate(torch.rand(8, 3, 8, 8), size=(128, 128), mode="bicubic")
+    pixels = (255.0 * smooth.clamp(0.0, 1.0)).round()
+    model.begin_at(block_components([pixels.byte()] * 2, 16))
+    position = torch.full((8,), 2.0)
+    with torch.no_grad():
+        decoded = model(pixels, PosteriorSampler(torch.Generator().manual_seed(0)), position)
+    psnr = 10 * torch.log10(255.0**2 / (decoded - pixels).square().mean())
+    assert psnr > 34.0
+
+
+def test_higher_rates_have_lower_water_levels_and_more_bits():
+    model, found = small_model(), []
+    for position in (0.0, 0.5, 2.0):
+        source = PosteriorSampler(torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            model(images(), source, torch.tensor([position]))
+        found.append(float(sum(kl.sum() for kl in source.kl_nats)))
+    assert found == sorted(found)
+    water = model.log_water(torch.tensor([0.0, 2.0])).flatten(1).exp()
+    assert torch.allclose(water[0] / water[1], torch.tensor(100.0), rtol=1e-3)
+
+
+def test_no_image_makes_the_levels_drive_each_other_out_of_bounds():
+    model = small_model()
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if "rate" not in name and ("heads" in name or "last" in name):
+                value.mul_(1e4)
+        noise = 255.0 * torch.randint(0, 2, (1, 3, 64, 64)).float()
+        source = PosteriorSampler(torch.Generator().manual_seed(0))
+        decoded = model(noise, source, torch.tensor([0.0]))
+    assert decoded.isfinite().all()
+    assert all(kl.isfinite().all() for kl in source.kl_nats)
+
+
+def test_samples_need_no_image():
+    model, position = small_model(), torch.tensor([0.0, 1.5])
+    draws = [
+        model.generate(
+            PriorSampler(generator=torch.Generator().manual_seed(3)), None, 128, 64, position
+        )
+        for _ in range(2)
+    ]
+    assert draws[0].shape == (2, 3, 128, 64)
+    assert torch.equal(*draws)
+
+
+def test_every_parameter_learns():
+    """Otherwise plain DDP stops with an error."""
+    model, pixels, source = small_model(), images(4), PosteriorSampler()
+    # Between anchors, so that each of them has a share.
+    decoded = model(pixels, source, torch.tensor([0.1, 0.9, 1.4, 1.9]))
+    loss = (decoded - pixels).square().mean() + sum(kl.sum() for kl in source.kl_nats)
+    loss.backward()
+    for name, value in model.named_parameters():
+        assert value.grad is not None, name
+        assert value.grad.isfinite().all(), name
+    assert all((kl >= -1e-4).all() for kl in source.kl_nats)
+
+
+def test_half_precision_ends_in_the_distributions_and_the_image():
+    source = Recorder()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        decoded = small_model()(images(), source, torch.tensor([1.0]))
+    assert decoded.dtype == torch.float32
+    for pair in source.asked:
+        assert all(one.loc.dtype == one.scale.dtype == torch.float32 for one in pair)
+
+
+def test_a_chessboard_comes_apart_and_together():
+    x = torch.arange(2 * 3 * 4 * 6.0).view(2, 3, 4, 6)
+    one, other = halves(x)
+    assert one.shape == other.shape == (2, 6, 2, 3)
+    assert torch.equal(joined(one, other), x)
+    colour = joined(torch.ones_like(one), torch.zeros_like(other))[0, 0]
+    rows, columns = torch.meshgrid(torch.arange(4), torch.arange(6), indexing="ij")
+    assert torch.equal(colour == 1.0, (rows + columns) % 2 == 0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lambdas": ()}, {"lambdas": (0.1, 0.1)}, {"slices": (3, 2)}, {"slices": ()}]
+)
+def test_slices_and_lambdas_ascend(changes):
+    with pytest.raises(InvalidParameterError, match="ascending"):
+        TransformVAEConfig(**changes)
+
+
+def test_lists_of_a_file_are_tuples():
+    config = TransformVAEConfig(slices=[2, 4], lambdas=[0.1, 0.2])
+    assert config == TransformVAEConfig(slices=(2, 4), lambdas=(0.1, 0.2))
+    assert all(isinstance(x, tuple) for x in (config.slices, config.lambdas))
