@@ -16,13 +16,22 @@ from irec.codec import decompress
 from irec.commands.app import app
 from irec.images import read_image
 from irec.metrics.quality import psnr_db
+from tests.checkpoints import write_transform_checkpoint
 from tests.pictures import picture
 from tests.processes import FOLDER
 
 CONFIGS = Path(__file__).parent.parent / "lightning_configs"
 MODULE = "irec.lightning_modules.two_level_vae.TwoLevelVAEModule"
-TINY = ["--model.channels=6", "--model.latent_channels=5", "--model.hyper_channels=4"]
-RUN = Path("runs/two-level-vae-small/checkpoints/last.ckpt")
+TRANSFORM_MODULE = "irec.lightning_modules.transform_vae.TransformVAEModule"
+TINY = [
+    "--model.slices=[3,5,9]",
+    "--model.interleaved=1",
+    "--model.hyper_channels=4",
+    "--model.state_channels=6",
+    "--model.residual_channels=5",
+]
+TINY_PAPER = ["--model.channels=6", "--model.latent_channels=5", "--model.hyper_channels=4"]
+RUN = Path("runs/transform-vae-photo/checkpoints/last.ckpt")
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +57,10 @@ def pictures():
     return "pictures"
 
 
-def fit_arguments(photos, *more, crop_size=64, steps=2):
+def fit_arguments(photos, *more, crop_size=64, steps=2, sizes=TINY):
     return [
         "fit",
-        f"--config={CONFIGS / 'two_level_vae_small.yaml'}",
+        f"--config={CONFIGS / 'transform_vae.yaml'}",
         f"--data.train=[{photos}]",
         f"--data.val=[{photos}]",
         f"--data.crop_size={crop_size}",
@@ -64,15 +73,15 @@ def fit_arguments(photos, *more, crop_size=64, steps=2):
         "--trainer.accelerator=cpu",
         "--trainer.check_val_every_n_epoch=1",
         "--quiet",
-        *TINY,
+        *sizes,
         *more,
     ]
 
 
-def predict_arguments(checkpoint, pictures, *more):
+def predict_arguments(checkpoint, pictures, *more, module=MODULE):
     return [
         "predict",
-        f"--model={MODULE}",
+        f"--model={module}",
         f"--model.checkpoint={checkpoint}",
         f"--data={FOLDER}",
         f"--data.predict=[{pictures}]",
@@ -98,7 +107,8 @@ def test_fit_resume_export_and_predict_follow_each_other(photos, pictures, capsy
     assert torch.load(RUN, weights_only=True)["global_step"] == 3
     result = CliRunner().invoke(app, ["export", str(RUN), "-o", "mine", "--images", photos])
     assert result.exit_code == 0, result.output
-    assert main(predict_arguments("mine", pictures, "--coder.qualities=[0,100]")) == 0
+    chosen = "--coder.qualities=[0,100]"
+    assert main(predict_arguments("mine", pictures, chosen, module=TRANSFORM_MODULE)) == 0
     for quality in (0, 100):
         folder = Path(f"out/quality_{quality}")
         found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.irec"))
@@ -106,7 +116,7 @@ def test_fit_resume_export_and_predict_follow_each_other(photos, pictures, capsy
         data = (folder / "a.irec").read_bytes()
         assert decompress(data, checkpoint="mine").shape == (40, 70, 3)
     # What fit was configured with serves predict too.
-    predict = ["predict", f"--config={CONFIGS / 'two_level_vae_small.yaml'}", "--quiet"]
+    predict = ["predict", f"--config={CONFIGS / 'transform_vae.yaml'}", "--quiet"]
     predict += ["--model.checkpoint=mine", f"--data.predict=[{pictures}]", "--coder.effort=1"]
     predict += ["--trainer.logger=false", "--output_dir=all", "--trainer.accelerator=cpu"]
     assert main([*predict, "--coder.ideal_samples=1", "--coder.qualities=[50]"]) == 0
@@ -228,7 +238,7 @@ def test_ms_ssim_trains_and_is_logged(photos):
 
 
 def test_the_papers_configuration_trains(photos):
-    arguments = fit_arguments(photos, f"--data={FOLDER}")
+    arguments = fit_arguments(photos, f"--data={FOLDER}", sizes=TINY_PAPER)
     arguments[1] = f"--config={CONFIGS / 'two_level_vae.yaml'}"
     # Before its options, which the configuration's own data module has not got.
     arguments.insert(2, arguments.pop())
@@ -237,14 +247,15 @@ def test_the_papers_configuration_trains(photos):
     assert torch.load(path, weights_only=True)["hyper_parameters"]["lambdas"] == [0.01]
 
 
-def test_the_kodak_configuration_needs_the_images_only(tiny_lossy_checkpoint, monkeypatch):
+def test_the_kodak_configuration_needs_the_images_only(tmp_path, monkeypatch):
+    checkpoint = write_transform_checkpoint(tmp_path / "tiny")
     folder = Path("data/kodak")
     folder.mkdir(parents=True)
     monkeypatch.setattr("irec.datamodules.kodak.SHAPES", {(16, 24, 3)})
     for index in range(1, 25):
         Image.fromarray(picture(16, 24, 3, index)).save(folder / f"kodim{index:02d}.png")
     arguments = ["predict", f"--config={CONFIGS / 'kodak_rate_distortion.yaml'}"]
-    arguments += [f"--model.checkpoint={tiny_lossy_checkpoint}", "--trainer.accelerator=cpu"]
+    arguments += [f"--model.checkpoint={checkpoint}", "--trainer.accelerator=cpu"]
     assert main([*arguments, "--coder.qualities=[0,50]", "--coder.effort=1"]) == 0
     assert len(list(Path("compressed/kodak").rglob("*.irec"))) == 24 * 2
     with Path("compressed/kodak/rate_distortion.csv").open() as file:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from irec.evaluation.codecs import ReferenceCodec
     from irec.evaluation.measurements import Measurement
 
-DEFAULT_CODECS = "rvae-small,two-level-vae-small,png,webp,jpeg2000,jpegxl,jpeg-lossy,webp-lossy"
+DEFAULT_CODECS = "rvae-small,transform-vae-photo,png,webp,jpeg2000,jpegxl,jpeg-lossy,webp-lossy"
 
 
 def evaluate_images(

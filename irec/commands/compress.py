@@ -78,7 +78,7 @@ def compress(
         typer.Option(
             metavar="NAME|PATH",
             help="Checkpoint that comes with irec, or its folder. Default: rvae-small, with "
-            "--lossy two-level-vae-small.",
+            "--lossy transform-vae-photo.",
         ),
     ] = None,
     force: ForceOption = False,

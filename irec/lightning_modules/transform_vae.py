@@ -7,6 +7,7 @@ from torch import Tensor
 
 from irec.lightning_modules.lossy import LossyModule, Schedule
 from irec.models.block_components import block_components
+from irec.models.lossy_model import Distortion
 from irec.models.transform_vae import BLOCK, TransformVAE, TransformVAEConfig
 
 Initialisation = Literal["klt", "random"]
@@ -16,7 +17,7 @@ _N_BLOCKS = 40_000
 
 
 class TransformVAEModule(LossyModule):
-    """The transform VAE, trained on lambda * squared error + bits per pixel."""
+    """The transform VAE, trained on lambda * distortion + bits per pixel."""
 
     model: TransformVAE
 
@@ -28,6 +29,7 @@ class TransformVAEModule(LossyModule):
         state_channels: int = 128,
         residual_channels: int = 96,
         lambdas: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.08, 0.2),
+        distortion: Distortion = "mse",
         initialise: Initialisation = "klt",
         learning_rate: float = 1.5e-3,
         transform_rate: float = 0.05,
@@ -47,8 +49,9 @@ class TransformVAEModule(LossyModule):
             hyper_channels: of the hyper latents, at 1/64 of the resolution.
             state_channels: of what the priors know, at 1/16.
             residual_channels: of the synthesis's correction, at 1/4.
-            lambdas: trade-offs between 255^2 MSE of images in [0, 1] and bits per pixel, ascending;
-                the model serves all between the first and the last.
+            lambdas: trade-offs between distortion and bits per pixel, ascending; the model serves
+                all between the first and the last.
+            distortion: "mse" is 255^2 MSE of images in [0, 1]; "ms_ssim" is 255 (1 - MS-SSIM).
             initialise: "klt" begins with the principal components of 16x16 blocks of the training
                 images, and water levels to match; "random" with random orthonormal vectors.
             learning_rate: of Adam.
@@ -69,6 +72,7 @@ class TransformVAEModule(LossyModule):
             state_channels,
             residual_channels,
             tuple(lambdas),
+            distortion,
         )
         super().__init__(TransformVAE, config, checkpoint, compile_model, channels_last)
         self.begins_with_klt = initialise == "klt" and checkpoint is None

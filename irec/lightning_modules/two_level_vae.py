@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from irec.lightning_modules.lossy import LossyModule, Schedule
-from irec.models.two_level_vae import Distortion, TwoLevelVAE, TwoLevelVAEConfig
+from irec.models.lossy_model import Distortion
+from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 
 
 class TwoLevelVAEModule(LossyModule):

@@ -39,7 +39,7 @@ def block_components(batches: Iterable[UInt8[Tensor, "_n 3 _h _w"]], side: int) 
         side: of a block in pixels.
 
     Raises:
-        DataError: there are fewer blocks than dimensions.
+        DataError: there is no block at all.
     """
     n_dims = 3 * side**2
     count, total = 0, torch.zeros(n_dims, dtype=torch.float64)
@@ -54,8 +54,8 @@ def block_components(batches: Iterable[UInt8[Tensor, "_n 3 _h _w"]], side: int) 
             count += len(blocks)
             total += blocks.sum(0)
             products += blocks.T @ blocks
-    if count <= n_dims:
-        raise DataError(f"{count} blocks of training images are too few; {n_dims + 1} are needed")
+    if count == 0:
+        raise DataError(f"no training image holds a block of {side}x{side} pixels")
     mean = total / count
     values, vectors = torch.linalg.eigh(products / count - torch.outer(mean, mean))
     values, vectors = values.flip(0), vectors.flip(1)

@@ -1,11 +1,13 @@
 """What lossy models have in common: two passes, cut where latents stand at 1/16 of the image."""
 
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from irec.models.latent_source import LatentSource
+
+Distortion = Literal["mse", "ms_ssim"]
 
 # Pixels along a side for each position of what analysis gives and synthesis takes.
 POSITION_PIXELS = 16

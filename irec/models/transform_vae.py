@@ -24,7 +24,7 @@ from torch.nn import functional
 from irec.errors import InvalidParameterError
 from irec.models.block_components import BlockComponents
 from irec.models.latent_source import LatentSource
-from irec.models.lossy_model import POSITION_PIXELS, LossyModel
+from irec.models.lossy_model import POSITION_PIXELS, Distortion, LossyModel
 from irec.models.rate_control import RateControl
 
 BLOCK = POSITION_PIXELS
@@ -56,7 +56,7 @@ class TransformVAEConfig:
         state_channels: of what the priors know, at 1/16.
         residual_channels: of the synthesis's correction, at 1/4.
         lambdas: trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending: the anchors.
-        distortion: what the model was trained on.
+        distortion: what the model was trained on: "mse" or "ms_ssim".
     """
 
     slices: Sequence[int] = (3, 12, 36, 80, 140, 220, 320)
@@ -65,7 +65,7 @@ class TransformVAEConfig:
     state_channels: int = 128
     residual_channels: int = 96
     lambdas: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.08, 0.2)
-    distortion: str = "mse"
+    distortion: Distortion = "mse"
 
     def __post_init__(self) -> None:
         """Check slices and lambdas; JSON and checkpoints hold them as lists."""

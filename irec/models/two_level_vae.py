@@ -11,7 +11,6 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -22,13 +21,8 @@ from torch.nn import functional
 from irec.errors import InvalidParameterError
 from irec.models.gdn import GDN
 from irec.models.latent_source import LatentSource
-from irec.models.lossy_model import POSITION_PIXELS, LossyModel
+from irec.models.lossy_model import POSITION_PIXELS, Distortion, LossyModel
 from irec.models.rate_control import RateControl
-
-Distortion = Literal["mse", "ms_ssim"]
-
-# Pixels of an image for each position of z1 and of z2.
-Z1_PIXELS, Z2_PIXELS = 16**2, 64**2
 
 _MIN_SCALE = 1e-7
 # Raw scale of fresh posteriors: narrow enough that the image gets through from the first step on.

@@ -23,7 +23,7 @@ from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 
 DEFAULT_CHECKPOINT = "rvae-small"
-DEFAULT_LOSSY_CHECKPOINT = "two-level-vae-small"
+DEFAULT_LOSSY_CHECKPOINT = "transform-vae-photo"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 

@@ -11,7 +11,8 @@ from lightning.pytorch import Callback, Trainer
 
 from irec.datamodules.image_folder import ImageFolderDataModule
 from irec.errors import CheckpointError, DataError
-from irec.lightning_modules.two_level_vae import TwoLevelVAEModule, _lambda_at
+from irec.lightning_modules.lossy import _lambda_at
+from irec.lightning_modules.two_level_vae import TwoLevelVAEModule
 from irec.models.latent_source import PosteriorSampler
 from irec.models.rate_control import anchor_position
 from tests.pictures import picture

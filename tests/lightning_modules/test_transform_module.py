@@ -1,0 +1,56 @@
+"""What the transform VAE's module adds to the other lossy model's: start and learning rates."""
+
+import torch
+from lightning.pytorch import Callback
+
+from irec.lightning_modules.transform_vae import TransformVAEModule
+from tests.lightning_modules.test_two_level_module import data_of, trainer
+
+SIZES = {
+    "slices": (3, 5, 9),
+    "interleaved": 1,
+    "hyper_channels": 4,
+    "state_channels": 6,
+    "residual_channels": 5,
+    "lambdas": (0.001, 0.1),
+}
+
+
+class Keeper(Callback):
+    """Keeps the transform as it is before the first step."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if trainer.global_step == 0:
+            self.basis = module.model.transform.forward_basis.detach().clone()
+
+
+def fit(folder, **changes):
+    torch.manual_seed(0)
+    module, keeper = TransformVAEModule(**{**SIZES, **changes}), Keeper()
+    before = module.model.transform.forward_basis.detach().clone()
+    trainer(folder, max_epochs=1, callbacks=[keeper]).fit(module, datamodule=data_of(folder))
+    return module, before, keeper.basis
+
+
+def test_a_run_begins_with_the_components_of_its_images(tmp_path):
+    module, before, basis = fit(tmp_path)
+    assert not torch.equal(before, basis)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(9), atol=1e-4, rtol=0)
+    # Components by falling variance.
+    assert (module.model.log_deviation.diff() < 0.1).all()
+
+
+def test_a_random_start_stays_as_it_is(tmp_path):
+    _, before, basis = fit(tmp_path, initialise="random")
+    assert torch.equal(before, basis)
+
+
+def test_the_transform_learns_more_slowly():
+    module = TransformVAEModule(**SIZES, learning_rate=0.01, transform_rate=0.5)
+    rest, transform = module.parameter_groups()
+    assert (rest["lr"], transform["lr"]) == (0.01, 0.005)
+    assert {id(p) for p in transform["params"]} == {
+        id(p) for p in module.model.transform.parameters()
+    }
+    n_all = sum(1 for _ in module.parameters())
+    assert len(rest["params"]) + len(transform["params"]) == n_all
