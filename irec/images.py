@@ -51,6 +51,12 @@ MAX_SIDE = 1 << 16
 _KINDS = {1: "greyscale", 2: "greyscale with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 
+def without_image_suffix(name: str | Path) -> Path:
+    """Return photo for photo.png, and photo.v2 as it is."""
+    path = Path(name)
+    return path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path
+
+
 def image_paths(folder: Path) -> list[Path]:
     """All image files below `folder`, sorted, hidden ones left out.
 

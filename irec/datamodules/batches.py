@@ -1,5 +1,6 @@
 """Images to be compressed, in batches that are the same for any number of processes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from jaxtyping import UInt8
 from torch.utils.data import Dataset
 
 from irec.errors import DataError, IrecError
-from irec.images import read_image
+from irec.images import read_image, without_image_suffix
 
 
 class NamedImage(NamedTuple):
@@ -49,20 +50,25 @@ class ImageListDataset(Dataset[NamedImage]):
     def __init__(self, items: Sequence[tuple[str, Path | UInt8[np.ndarray, "_h _w _c"]]]) -> None:
         """Hold `items`: pairs of a name and a file or an array.
 
+        Where compressed files would be called the same, a.png and a.bmp are called a_png and a_bmp.
+
         Raises:
-            DataError: Two names differ in nothing but their suffixes, so that their compressed
-                files would be called the same.
+            DataError: Even then two names are the same.
         """
-        self.items = list(items)
+        times = Counter(without_image_suffix(name) for name, _ in items)
+        self.items = [
+            (name if times[without_image_suffix(name)] == 1 else _unlike(name), source)
+            for name, source in items
+        ]
         seen: dict[Path, str] = {}
-        for name, _ in self.items:
-            stem = Path(name).with_suffix("")
+        for (name, _), (given, _) in zip(self.items, items, strict=True):
+            stem = without_image_suffix(name)
             if stem in seen:
                 raise DataError(
-                    f"two images would be compressed to the same file: {seen[stem]} and {name}; "
+                    f"two images would be compressed to the same file: {seen[stem]} and {given}; "
                     "rename one, or compress them in separate runs"
                 )
-            seen[stem] = name
+            seen[stem] = given
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -72,6 +78,11 @@ class ImageListDataset(Dataset[NamedImage]):
         """Read one image."""
         name, source = self.items[index]
         return NamedImage(name, read_image(source) if isinstance(source, Path) else source)
+
+
+def _unlike(name: str) -> str:
+    path = Path(name)
+    return str(path.with_name(path.stem + path.suffix.replace(".", "_")))
 
 
 class BatchDataset(Dataset[ImageBatch]):

@@ -52,7 +52,8 @@ def read_array(path: Path) -> UInt8[np.ndarray, "n h w 3"]:
         array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (ValueError, OSError, EOFError) as error:
+    # NumPy meets a damaged header with whatever parsing it as Python runs into.
+    except Exception as error:
         raise DataError(f"{path}: not a readable .npy array ({error})") from error
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
         raise DataError(

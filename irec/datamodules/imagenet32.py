@@ -9,6 +9,7 @@ CIFAR-10's, as .npz (the same release exists as pickles, which are programs and 
 """
 
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,7 +19,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.datamodules.archives import Member, members
+from irec.datamodules.archives import BOUNDED_METHODS, Member, members
 from irec.datamodules.arrays import ArrayDataset, write_images
 from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
@@ -32,6 +33,8 @@ IMAGE_SIZE = 32
 
 # Members are read whole; the largest published one has 0.4 GB.
 MAX_UNPACKED_BYTES = 16 << 30
+# Of 128,116 images, uncompressed: 0.4 GB.
+_MAX_BATCH_BYTES = 1 << 30
 
 # Images are written in pieces of so many.
 PNG_BATCH = 1000
@@ -204,7 +207,13 @@ def _read_batch(member: Member) -> UInt8[np.ndarray, "_n 32 32 3"]:
     """Return the images of a batch: rows of 1024 red, 1024 green and 1024 blue values."""
     name = f"{member.archive}: {member.name}"
     try:
-        rows = np.load(BytesIO(member.read()), allow_pickle=False)["data"]
+        data = BytesIO(member.read())
+        with zipfile.ZipFile(data) as file:
+            info = file.getinfo("data.npy")
+        # An .npz is a zip archive, with its ways to claim little and to unpack to much.
+        if info.compress_type not in BOUNDED_METHODS or info.file_size > _MAX_BATCH_BYTES:
+            raise ValueError(f"it unpacks to more than {_MAX_BATCH_BYTES:,} bytes, or may")
+        rows = np.load(data, allow_pickle=False)["data"]
     # NumPy and zipfile meet damage with whatever their parsing runs into.
     except Exception as error:
         raise DataError(f"{name}: not a readable .npz ({error})") from error

@@ -21,6 +21,7 @@ from irec.evaluation.results import (
     write_results,
 )
 from irec.files import write_atomically
+from irec.images import without_image_suffix
 from irec.measuring.compression import CoderOptions, CompressedBatch, CompressedImage
 from irec.measuring.journal import Journal
 from irec.measuring.measure import measure
@@ -159,7 +160,8 @@ class CompressionRun:
         folder = self.output_dir
         if quality is not None:
             folder /= f"quality_{quality:g}"
-        return (folder / relative).with_suffix(SUFFIX)
+        path = folder / without_image_suffix(relative)
+        return path.with_name(path.name + SUFFIX)
 
     @contextlib.contextmanager
     def _one_line_errors(self) -> Iterator[None]:

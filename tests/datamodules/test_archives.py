@@ -1,5 +1,7 @@
+import gzip
 import io
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
@@ -80,3 +82,36 @@ def test_flipped_bits_in_zip_archives_are_seen(tmp_path):
     data[100] ^= 1
     archive.write_bytes(data)
     refused(archive, "damaged")
+
+
+@pytest.mark.parametrize("mode", ["w:bz2", "w:xz"])
+def test_tar_archives_of_other_compressions(tmp_path, mode):
+    assert read_all(make_tar(tmp_path / "a.tar", FILES, mode=mode)) == FILES
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zip_methods_that_unpack_without_bound_are_refused(tmp_path, method):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a", b"0" * 100_000)
+    refused(path, "neither stored nor deflated")
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_headers_of_any_claimed_size_are_refused_unread(tmp_path, kind):
+    path = tmp_path / "a.tar"
+    header = tar_info("x", type=kind, size=50_000_000).tobuf()
+    with gzip.open(path, "wb") as file:
+        file.write(header + bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        refused(path, "a header of 50,000,")
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_sparse_members_are_refused(tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar_info("x", type=tarfile.GNUTYPE_SPARSE, size=0).tobuf() + bytes(10240))
+    refused(path, "sparse")

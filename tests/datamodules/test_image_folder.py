@@ -5,6 +5,7 @@ from PIL import Image
 from irec.datamodules.image_files import read_array, read_rgb, read_sources
 from irec.datamodules.image_folder import ImageFolderDataModule
 from irec.errors import DataError
+from irec.images import without_image_suffix
 from tests.pictures import noise
 
 
@@ -82,12 +83,25 @@ def test_images_of_arrays_are_named_by_their_index(tmp_path):
     np.testing.assert_array_equal(batch.images[1].pixels, images[1])
 
 
-def test_no_source_and_colliding_names_are_refused(tmp_path, photos):
+def test_no_source_is_refused():
     with pytest.raises(DataError, match=r"give --data\.train"):
         ImageFolderDataModule().setup("fit")
+
+
+def test_images_that_differ_in_their_suffix_are_told_apart(photos):
     save(photos / "a.bmp", noise(4, 4, 3))
-    with pytest.raises(DataError, match=r"the same file: a\.bmp and a\.png"):
-        ImageFolderDataModule(predict=[str(photos)]).setup("predict")
+    data = ImageFolderDataModule(predict=[str(photos)])
+    data.setup("predict")
+    names = [name for name, _ in data.predict_set.items]
+    assert {"a_bmp", "a_png"} <= set(names)
+    assert len({without_image_suffix(name) for name in names}) == len(names)
+
+
+def test_arrays_with_points_in_their_names_are_told_apart(tmp_path):
+    np.save(tmp_path / "cifar.v2.npy", noise(2, 8, 8, 3))
+    data = ImageFolderDataModule(predict=[str(tmp_path / "cifar.v2.npy")])
+    data.setup("predict")
+    assert [name for name, _ in data.predict_set.items] == ["cifar.v2_00000", "cifar.v2_00001"]
 
 
 def test_one_image_named_twice_is_refused(photos):
