@@ -35,6 +35,7 @@ MAY_IMPORT = {
     # commands also run the Lightning command line, from the one function that hands over.
     "commands": LEAVES | BELOW_CODEC | BESIDE | {"codec", "measuring", "cli"},
     "__main__": {"commands", "cli"} | LEAVES,
+    "pillow": LEAVES | {"bitstream", "codec"},
     "__init__": {"codec"},
 }
 WITHOUT_LIGHTNING = BELOW_CODEC | LEAVES | {"codec", "commands", "evaluation", "measuring"}
