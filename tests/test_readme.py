@@ -23,11 +23,19 @@ def blocks(language, text=README):
 
 
 def test_the_functions_give_the_pixels_back():
-    (code,) = (block for block in blocks("python") if "irec.compress" in block)
+    (code,) = (block for block in blocks("python") if "irec.compress(" in block)
     names = {"image": picture(16, 24, 3)}
     exec(code, names)
     assert isinstance(names["data"], bytes)
     np.testing.assert_array_equal(names["pixels"], names["image"])
+
+
+def test_pillow_opens_and_saves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = (block for block in blocks("python") if "irec.pillow" in block)
+    names = {"image": picture(16, 24, 3)}
+    exec(code, names)
+    np.testing.assert_array_equal(np.asarray(names["photo"]), names["image"])
 
 
 def test_the_coder_gives_a_sample():
