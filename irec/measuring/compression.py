@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from irec.evaluation.results import Row
 from irec.models.registry import kind_of
 from irec.models.zoo import Checkpoint
 
+_REFERENCE_OPTIONS = ("n_beams", "extra_samples", "kl_per_partition", "block_size")
 _DEFAULT_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
 
 
@@ -31,6 +33,14 @@ class CoderOptions:
             from 0 to 100 in steps of 0.5. Default: 0, 25, 50, 75 and 100.
         refinement_steps: Of lossy models only: steps that fit each image's posterior; by default
             as many as the effort says.
+        sampler: The published coder in place of ours, for comparison (RVAE only; slow): how its
+            auxiliary variables are chosen. Files are as long as its codes, decoded and verified,
+            but no other command reads them.
+        n_beams: Of "beam_search": partial samples that are kept. Default: 20.
+        extra_samples: 1 + epsilon of the published coder: a step has
+            exp(kl_per_partition * extra_samples) candidates. Default: 1.2.
+        kl_per_partition: Omega, nats of each auxiliary variable. Default: 3.
+        block_size: Dimensions that are coded together. Default: 1000.
     """
 
     effort: int = DEFAULT_EFFORT
@@ -38,6 +48,11 @@ class CoderOptions:
     ideal_samples: int = 4
     qualities: list[float] | None = None
     refinement_steps: int | None = None
+    sampler: Literal["beam_search", "importance", "rejection"] | None = None
+    n_beams: int | None = None
+    extra_samples: float | None = None
+    kl_per_partition: float | None = None
+    block_size: int | None = None
 
     def codec(self, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Codec:
         """Return the codec that these options ask for; it verifies nothing, whoever measures does.
@@ -52,8 +67,36 @@ class CoderOptions:
             more["refinement_steps"] = self.refinement_steps
         # Apple's GPUs compute in float32 at most, which is too little to decode elsewhere.
         where = "cpu" if torch.device(device).type == "mps" else device
+        if self.sampler is not None:
+            return self._reference_codec(checkpoint, where)
+        for name in _REFERENCE_OPTIONS:
+            if getattr(self, name) is not None:
+                raise InvalidParameterError(
+                    f"--coder.{name} needs --coder.sampler: it has no part "
+                    "in irec's own coder, whose knob is --coder.effort"
+                )
         options = {"effort": self.effort, "seed": self.seed, "verify": False, "device": where}
         return make_codec(checkpoint, **options, **more)
+
+    def _reference_codec(self, checkpoint: Checkpoint, device: str | torch.device) -> Codec:
+        # Imported where it is asked for.
+        from irec.codec.reference import ReferenceCodec
+        from irec.coding.faithful import FaithfulSettings, Sampler
+
+        samplers = {
+            "beam_search": Sampler.BEAM,
+            "importance": Sampler.IMPORTANCE,
+            "rejection": Sampler.REJECTION,
+        }
+        given = {
+            "kl_per_step_nats": self.kl_per_partition,
+            "extra_candidates": None if self.extra_samples is None else self.extra_samples - 1.0,
+            "n_beams": self.n_beams,
+            "block_size": self.block_size,
+        }
+        known: dict[str, Any] = {name: x for name, x in given.items() if x is not None}
+        settings = FaithfulSettings(sampler=samplers[str(self.sampler)], **known)
+        return ReferenceCodec(checkpoint, settings, seed=self.seed, device=device)
 
     def qualities_for(self, codec: Codec) -> Sequence[float | None]:
         """Return what each image is compressed at: None alone where a model knows one quality.
