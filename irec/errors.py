@@ -57,7 +57,6 @@ def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there is too little memory; torch says so in a RuntimeError."""
     if isinstance(error, MemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "out of memory" in text
-    )
+    # Of the CPU's allocator torch tells only by these words.
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)

@@ -1,6 +1,5 @@
 """From a training run's checkpoint to one that ships: folded float16 weights, coder statistics."""
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,10 +51,13 @@ def _read_run(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
         config = recognise(hyper_parameters)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint of a training run ({error})") from error
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint of irec ({error!r})") from error
+        raise CheckpointError(f"{path}: not a checkpoint that irec fit writes") from error
+    # Unpickling meets other files with whatever it runs into, and long advice on top.
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or damaged; irec fit writes them, as .ckpt files"
+        ) from error
     if config is None:
         raise CheckpointError(f"{path}: not a checkpoint of one of irec's models")
     prefix = "model."

@@ -196,15 +196,28 @@ def prepare_target(path: Path, *, force: bool) -> None:
     """
     if path == STREAM:
         return
-    if os.path.lexists(path) and not force:
-        if not os.path.exists(path):
-            raise OutputFileError(f"{path} is a link that leads nowhere; --force replaces it")
-        raise OutputFileError(f"{path} exists already; --force overwrites it")
+    check_absent(path, force=force)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputFileError(
             f"cannot write {path}: its folder cannot be created ({error.strerror})"
         ) from error
+    check_target(path, force=force)
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """As :func:`prepare_target`, of a file whose folder is the user's to create."""
+    check_absent(path, force=force)
+    if not path.parent.is_dir():
+        raise OutputFileError(f"cannot write {path}: its folder does not exist")
     if not os.access(path.parent, os.W_OK):
         raise OutputFileError(f"cannot write {path}: no permission to write to its folder")
+
+
+def check_absent(path: Path, *, force: bool) -> None:
+    """Raise an OutputFileError where a name is taken, unless `force`."""
+    if os.path.lexists(path) and not force:
+        if not os.path.exists(path):
+            raise OutputFileError(f"{path} is a link that leads nowhere; --force replaces it")
+        raise OutputFileError(f"{path} exists already; --force overwrites it")

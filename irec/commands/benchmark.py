@@ -17,7 +17,9 @@ from torch.distributions import Normal
 
 from irec.coding import CoderSettings, decode, encode, log_ratio_nats
 from irec.coding.faithful import FaithfulSettings, decode_faithful, encode_faithful
+from irec.commands.batch import check_target
 from irec.commands.benchmark_training import benchmark_training
+from irec.commands.options import ForceOption
 from irec.terminal import show_table
 
 _KL_NATS = (30.0, 100.0, 300.0)
@@ -57,6 +59,7 @@ def benchmark_coder(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write the rows to this file too.")
     ] = None,
+    force: ForceOption = False,
     n_tensors: Annotated[
         int, typer.Option("--tensors", min=1, help="Tensors coded for each row.")
     ] = 3,
@@ -68,8 +71,11 @@ def benchmark_coder(
 
     Args:
         json_path: Where to write the rows as JSON, or None.
+        force: Whether that file may be replaced.
         n_tensors: Tensors coded for each row.
     """
+    if json_path is not None:
+        check_target(json_path, force=force)
     console = Console(stderr=True)
     rows = []
     for kl_nats in _KL_NATS:

@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from irec.commands.options import DeviceOption, check_device
+from irec.commands.batch import check_target
+from irec.commands.options import DeviceOption, ForceOption, check_device
 from irec.files import write_atomically
 from irec.models.latent_source import PosteriorSampler
 from irec.models.likelihoods import LogisticParameters
@@ -66,6 +67,7 @@ def benchmark_training(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write the rows to this file too.")
     ] = None,
+    force: ForceOption = False,
 ) -> list[TrainingRow]:
     """Compare the ways to run training steps: plain, channels_last, bf16-mixed, compiled, all.
 
@@ -80,8 +82,11 @@ def benchmark_training(
         n_steps: Steps that are timed in each way.
         device: Where to compute.
         json_path: Where to write the rows as JSON, or None.
+        force: Whether that file may be replaced.
     """
     check_device(device)
+    if json_path is not None:
+        check_target(json_path, force=force)
     console = Console(stderr=True)
     config = RVAEConfig(n_blocks, hidden, latent, "conditional_logistic")
     steps = {}

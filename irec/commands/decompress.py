@@ -27,7 +27,7 @@ from irec.commands.options import (
     check_device,
     kept_of,
 )
-from irec.commands.streams import read_bytes, write_result
+from irec.commands.streams import read_irec, write_result
 from irec.errors import IrecError
 from irec.files import OutputFileError
 from irec.images import (
@@ -88,7 +88,7 @@ def decompress(
         from irec.codec import codec_for, read_metadata
 
         def work(job: Job) -> Done | None:
-            data = read_bytes(job.source)
+            data = read_irec(job.source)
             header = read_header(data)
             check_size(header.width, header.height, max_pixels, str(job.source))
             if skip_existing and job.target.exists():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irec.commands.batch import one_line_errors, prepare_target
+from irec.commands.batch import check_target, one_line_errors, prepare_target
 from irec.commands.comparison import DEFAULT_CODECS, evaluate_images
 from irec.commands.jobs import UsageError
 from irec.commands.options import ForceOption, PlotOption
@@ -56,6 +56,7 @@ def evaluate(
         Path | None,
         typer.Option("--json", metavar="OUT", help="Of results: write all figures here too."),
     ] = None,
+    force: ForceOption = False,
     anchors: AnchorsOption = None,
     codecs: Annotated[
         str,
@@ -87,6 +88,8 @@ def evaluate(
         results = sources
         if json_path is not None and json_path.resolve() in {path.resolve() for path in results}:
             raise UsageError(f"--json {json_path}: would overwrite the results themselves")
+        if json_path is not None:
+            check_target(json_path, force=force)
         points, images = _read_points(results)
         from irec.evaluation.bd_rate import compare
         from irec.evaluation.lossy_results import operating_points_table

@@ -10,8 +10,8 @@ import typer
 
 from irec.commands.batch import EXIT_FAILED
 from irec.commands.options import FileCheckpointOption
+from irec.commands.streams import read_irec
 from irec.errors import IrecError, ModelMismatchError
-from irec.files import read_file
 from irec.terminal import say
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def inspect(
 
 def _facts(path: Path, checkpoint: str | None) -> dict[str, Any]:
     """Everything that is said about a file, as plain types."""
-    data = read_file(path)
+    data = read_irec(path)
     from irec.bitstream import read_header
     from irec.codec import describe
 

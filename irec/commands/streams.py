@@ -28,6 +28,26 @@ def read_bytes(path: Path) -> bytes:
     return sys.stdin.buffer.read()
 
 
+def read_irec(path: Path) -> bytes:
+    """Return a file's bytes, but of none that does not begin as ``.irec`` files do.
+
+    Raises:
+        DataError: Nothing can be read.
+        NotAnIrecFileError: Its first bytes are others.
+    """
+    if path != STREAM:
+        from irec.bitstream import read_header
+        from irec.bitstream.header import MAX_HEADER_BYTES
+
+        try:
+            with path.open("rb") as file:
+                # The rest may be gigabytes.
+                read_header(file.read(MAX_HEADER_BYTES))
+        except OSError:
+            return read_file(path)  # says why
+    return read_bytes(path)
+
+
 def write_result(path: Path, data: bytes, *, overwrite: bool, time_of: Path | None = None) -> None:
     """Write a file as :func:`irec.files.write_atomically` does, or to the standard output.
 

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from irec.codec import Codec, Encoded, Ideal
 from irec.datamodules.batches import FailedImage, NamedImage
-from irec.errors import IrecError
+from irec.errors import IrecError, ran_out_of_memory
 from irec.evaluation.classical import png_bits, webp_bits
 from irec.evaluation.results import ImageResult, LossyResult
 from irec.measuring.compression import CompressedBatch, CompressedImage
@@ -67,9 +67,7 @@ def _reason(error: Exception) -> str:
     """One line for a failure that is nobody's mistake; raises what is a defect."""
     if isinstance(error, IrecError):
         return str(error)
-    # Of the CPU's allocator torch tells only by these words.
-    words = ("out of memory", "not enough memory", "can't allocate memory")
-    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in words):
+    if ran_out_of_memory(error):
         return "out of memory"
     raise error
 

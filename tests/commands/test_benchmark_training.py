@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from irec.commands import benchmark_training
 from irec.commands.benchmark import app
+from irec.errors import IrecError
 
 SMALL = ["--blocks", "2", "--hidden", "8", "--latent", "2", "--batch", "2", "--steps", "2"]
 
@@ -28,3 +29,13 @@ def test_compiled_steps_run(tmp_path):
     result = CliRunner().invoke(app, ["training", *SMALL])
     assert result.exit_code == 0, result.output
     assert "all three" in result.output
+
+
+@pytest.mark.parametrize("command", ["training", "coder"])
+def test_a_file_that_cannot_be_written_is_named_before_the_run(tmp_path, command):
+    (tmp_path / "taken.json").write_text("precious")
+    for name, words in (("absent/x.json", "does not exist"), ("taken.json", "exists already")):
+        result = CliRunner().invoke(app, [command, "--json", str(tmp_path / name)])
+        assert isinstance(result.exception, IrecError)
+        assert words in str(result.exception)
+    assert (tmp_path / "taken.json").read_text() == "precious"

@@ -1,3 +1,6 @@
+import pytest
+
+
 def assert_one_line(text):
     assert len(text.strip().splitlines()) == 1, text
 
@@ -41,5 +44,14 @@ def test_the_wrong_checkpoint_is_named(run, images, compressed, other_checkpoint
 
 def test_an_image_given_to_decompress(run, images, tmp_path):
     result = run("decompress", images / "a.png", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "not an .irec file" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["decompress", "inspect"])
+def test_a_file_that_is_none_is_not_read_to_its_end(run, tmp_path, command):
+    with (tmp_path / "large.irec").open("wb") as file:
+        file.truncate(1 << 42)  # takes no room on the disk
+    result = run(command, tmp_path / "large.irec")
     assert result.exit_code == 1
     assert "not an .irec file" in result.stderr

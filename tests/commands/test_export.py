@@ -57,3 +57,10 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path):
         assert name in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert not (tmp_path / "out").exists()
+
+
+def test_a_photograph_is_no_checkpoint(images, tmp_path):
+    result = export(images / "a.png", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "a.png: not a checkpoint, or damaged" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
