@@ -40,7 +40,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_lossy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a checkpoint of an untrained lossy model of many rates."""
+    """Folder of a checkpoint of an untrained lossy model of many qualities."""
     from tests.checkpoints import write_lossy_checkpoint
 
     return write_lossy_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny-lossy")
@@ -48,7 +48,7 @@ def tiny_lossy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def one_rate_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a checkpoint of an untrained lossy model of one rate."""
+    """Folder of a checkpoint of an untrained lossy model of one quality."""
     from tests.checkpoints import write_lossy_checkpoint
 
     folder = tmp_path_factory.mktemp("checkpoints") / "one-rate"

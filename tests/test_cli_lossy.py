@@ -189,8 +189,8 @@ def test_a_model_of_one_rate_needs_no_folders(one_rate_checkpoint, pictures, cap
         ("many", "[-0.5]", "0 to 100"),
         ("many", "[.nan]", "0 to 100"),
         ("many", "[]", "empty"),
-        ("one", "[50]", "--coder.qualities is for lossy models of several rates"),
-        ("lossless", "[50]", "--coder.qualities is for lossy models of several rates"),
+        ("one", "[50]", "--coder.qualities is for lossy models of several qualities"),
+        ("lossless", "[50]", "--coder.qualities is for lossy models of several qualities"),
     ],
 )
 def test_impossible_qualities_are_refused_before_any_work(

@@ -22,12 +22,12 @@ _OVERLAP = 2
 def analyse(
     model: LossyModel, pixels: UInt8[np.ndarray, "3 h w"], position: Float[Tensor, "1"]
 ) -> Tensor:
-    """What the model's analysis gives, in the model's precision.
+    """Return what the model's analysis gives, in the model's precision.
 
     Args:
-        model: on the device where it is to run.
-        pixels: sides are multiples of 64.
-        position: of lambda among the anchors.
+        model: On the device where it is to run.
+        pixels: Sides are multiples of 64.
+        position: Of lambda among the anchors.
     """
     parts = []
     for start, stop, first, last in bands_of(pixels.shape[1], pixels.shape[2]):
@@ -41,7 +41,7 @@ def analyse(
 def render(
     model: LossyModel, latents: Float[Tensor, "1 c h w"], position: Float[Tensor, "1"]
 ) -> UInt8[np.ndarray, "3 _h _w"]:
-    """The image that the synthesis makes of latents, rounded to grey levels."""
+    """Return the image that the synthesis makes of latents, rounded to grey levels."""
     height, width = latents.shape[2] * POSITION_PIXELS, latents.shape[3] * POSITION_PIXELS
     image = np.empty((3, height, width), dtype=np.uint8)
     for start, stop, first, last in bands_of(height, width):
@@ -57,7 +57,7 @@ def bands_of(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
     """Rows of positions that each band keeps [start, stop), and those that it needs [first, last).
 
     Args:
-        height: of the padded image in pixels.
+        height: Of the padded image in pixels.
         width: likewise.
     """
     n_rows = height // POSITION_PIXELS

@@ -53,13 +53,13 @@ class Codec(abc.ABC):
     """Compresses images with one checkpoint; a subclass says how, for one kind of model.
 
     Attributes:
-        profile: of the files that the codec makes and reads.
-        network: class of the models that it takes.
-        checkpoint: the model; decoding needs the same.
-        search: how hard the encoder looks.
-        seed: of the shared randomness of new files.
-        verify: whether every new file is decoded and compared before it is returned.
-        device: where model and search run.
+        profile: Of the files that the codec makes and reads.
+        network: Class of the models that it takes.
+        checkpoint: The model; decoding needs the same.
+        search: How hard the encoder looks.
+        seed: Of the shared randomness of new files.
+        verify: Whether every new file is decoded and compared before it is returned.
+        device: Where model and search run.
     """
 
     profile: ClassVar[Profile]
@@ -83,16 +83,16 @@ class Codec(abc.ABC):
         """Set up a codec.
 
         Args:
-            checkpoint: the model; decoding needs the same.
-            effort: how hard the encoder searches, 1 (fastest) to 9; each level doubles the time.
+            checkpoint: The model; decoding needs the same.
+            effort: How hard the encoder searches, 1 (fastest) to 9; each level doubles the time.
                 Decoding takes the same time whatever it was.
-            seed: of the shared randomness; stands in the file where it is not 0.
-            verify: decode every file and compare before returning it.
-            device: where the model and the search run.
+            seed: Of the shared randomness; stands in the file where it is not 0.
+            verify: Decode every file and compare before returning it.
+            device: Where the model and the search run.
 
         Raises:
             InvalidParameterError: `effort` is out of range.
-            CheckpointError: the checkpoint is of another kind of model.
+            CheckpointError: The checkpoint is of another kind of model.
         """
         if not isinstance(checkpoint.model, self.network):
             raise CheckpointError(
@@ -126,8 +126,8 @@ class Codec(abc.ABC):
                 such; 50 where it is None.
 
         Raises:
-            UnsupportedImageError: the image is of another kind.
-            InvalidParameterError: the model has no such quality.
+            UnsupportedImageError: The image is of another kind.
+            InvalidParameterError: The model has no such quality.
         """
 
     def encode_batch(
@@ -140,34 +140,34 @@ class Codec(abc.ABC):
         """Compress an image at the best quality whose file has at most `max_bpp` bits per pixel.
 
         Raises:
-            UnsupportedImageError: the image is of another kind.
-            InvalidParameterError: the model has one quality, or no file is that small.
+            UnsupportedImageError: The image is of another kind.
+            InvalidParameterError: The model has one quality, or no file is that small.
         """
-        raise InvalidParameterError(f"{self.checkpoint.name} is a model of one rate: no target")
+        raise InvalidParameterError(f"{self.checkpoint.name} is a model of one quality: no target")
 
     def encode_reaching(self, image: UInt8[np.ndarray, "h w c"], min_psnr_db: float) -> Encoded:
         """Compress an image at the lowest quality whose PSNR is at least `min_psnr_db`.
 
         Raises:
-            UnsupportedImageError: the image is of another kind.
-            InvalidParameterError: the model has one quality, or none is that good.
+            UnsupportedImageError: The image is of another kind.
+            InvalidParameterError: The model has one quality, or none is that good.
         """
-        raise InvalidParameterError(f"{self.checkpoint.name} is a model of one rate: no target")
+        raise InvalidParameterError(f"{self.checkpoint.name} is a model of one quality: no target")
 
     @abc.abstractmethod
     def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
         """Decompress a file.
 
         Args:
-            data: the whole file, or its beginning.
-            allow_truncated: decode a lossy file whose end is missing as far as it goes. Its
+            data: The whole file, or its beginning.
+            allow_truncated: Decode a lossy file whose end is missing as far as it goes. Its
                 checksum is then of no use: damage in what is left goes unnoticed.
 
         Returns:
             The image, uint8 [h, w, c].
 
         Raises:
-            BitstreamError: the bytes are damaged, foreign, or need another model or irec.
+            BitstreamError: The bytes are damaged, foreign, or need another model or irec.
         """
 
     @abc.abstractmethod
@@ -181,10 +181,10 @@ class Codec(abc.ABC):
         """Draw from the exact posterior: what :meth:`encode` would be with a perfect coder.
 
         Args:
-            image: as for :meth:`encode`.
-            quality: as for :meth:`encode`.
-            n_samples: posterior samples to average over.
-            seed: of those samples; the global random state stays as it is.
+            image: As for :meth:`encode`.
+            quality: As for :meth:`encode`.
+            n_samples: Posterior samples to average over.
+            seed: Of those samples; the global random state stays as it is.
         """
 
     def ideal_batch(
@@ -220,7 +220,7 @@ class Codec(abc.ABC):
         """Read what a file holds without decoding its pixels.
 
         Raises:
-            BitstreamError: the bytes are damaged, foreign, or need another model or irec.
+            BitstreamError: The bytes are damaged, foreign, or need another model or irec.
         """
         stream = self.unpack(data)
         quality, trade_off = self._quality_of(stream.header)
@@ -242,15 +242,15 @@ class Codec(abc.ABC):
         """Measure what is usual when the model's latent tensors are coded.
 
         Args:
-            model: in float32.
-            images: typical ones, uint8 [h, w, 3]; patches of them are coded.
+            model: In float32.
+            images: Typical ones, uint8 [h, w, 3]; patches of them are coded.
 
         Raises:
-            DataError: no image is large enough.
+            DataError: No image is large enough.
         """
 
     def unpack(self, data: bytes, allow_truncated: bool = False) -> Bitstream:
-        """A file's header, steps and indices; raises BitstreamError."""
+        """Return a file's header, steps and indices; raises BitstreamError."""
         return unpack(data, self._plan, allow_truncated)
 
     @abc.abstractmethod
@@ -262,7 +262,7 @@ class Codec(abc.ABC):
         return None, None
 
     def _copies_of(self, model: Model) -> tuple[Any, Any]:
-        """The model in float64 for coding, and in float32 for all that may differ by rounding."""
+        """Return the model in float64 for coding, and in float32 where rounding may differ."""
         # Weights born in inference mode, in which Lightning predicts, take part in no gradient.
         with torch.inference_mode(False):
             on_device = copy.deepcopy(model).to(self.device)
@@ -325,7 +325,7 @@ class Codec(abc.ABC):
         return encoded
 
     def _plan(self, header: Header) -> TilePlan:
-        """What model and header together say about a file; called by the container's parser."""
+        """Return what model and header together say about a file; the container's parser asks."""
         if header.fingerprint != self.checkpoint.fingerprint:
             raise ModelMismatchError(
                 f"the file was made with a model of fingerprint {header.fingerprint.hex()}; "

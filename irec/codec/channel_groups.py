@@ -25,9 +25,9 @@ class GroupedSource:
         """Set up the source for one generative pass.
 
         Args:
-            inner: sees the model's tensors but the last, and then its groups.
-            split: number of the model's last tensor.
-            groups: channels of each group; every channel is in one of them. None means that the
+            inner: Sees the model's tensors but the last, and then its groups.
+            split: Number of the model's last tensor.
+            groups: Channels of each group; every channel is in one of them. None means that the
                 last tensor is not split.
         """
         self._inner = inner
@@ -69,9 +69,9 @@ def progression(
     Thomas, Elements of Information Theory, section 10.3.3), errors sink to a common level.
 
     Args:
-        n_steps: of each tensor.
-        n_dims: dimensions of each tensor.
-        coder: of all of them.
+        n_steps: Of each tensor.
+        n_dims: Dimensions of each tensor.
+        coder: Of all of them.
     """
     stages: list[tuple[float, int, int]] = []
     for tensor, (steps, dims) in enumerate(zip(n_steps, n_dims, strict=True)):

@@ -15,11 +15,9 @@ from torch import Tensor
 
 from irec.bitstream import (
     LOSSY,
-    Bitstream,
     Header,
     TileCode,
     TilePlan,
-    compress_alpha,
     decompress_alpha,
 )
 from irec.codec.bands import analyse, render
@@ -67,12 +65,12 @@ class LossyCodec(Codec):
         """Set up a codec; errors as for :class:`Codec`.
 
         Args:
-            checkpoint: as for :class:`Codec`.
+            checkpoint: As for :class:`Codec`.
             effort: likewise.
             seed: likewise.
             verify: likewise.
             device: likewise.
-            refinement_steps: of descent on what was inferred of each image before it is coded (see
+            refinement_steps: Of descent on what was inferred of each image before it is coded (see
                 :mod:`irec.codec.refinement`); as `effort` says where it is None.
         """
         super().__init__(checkpoint, effort=effort, seed=seed, verify=verify, device=device)
@@ -188,13 +186,9 @@ class LossyCodec(Codec):
         evidence = self._infer(planes, index, self.refinement_steps)
         latents = self._latents(self._model, source, planes, index, evidence)
         pixels = self._image(self._model, latents, planes, index)
-        height, width = planes.size
-        fingerprint, seed = self.checkpoint.fingerprint, self.seed
-        header = Header(self.profile, fingerprint, height, width, planes.colour, seed, index)
         codes = TileCode([codes[0] for codes in source.codes])
-        alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
         quality = self.qualities.quality_of(index)
-        return self._finish(Bitstream(header, [codes], alpha=alpha), pixels, quality)
+        return self._pack(planes, [codes], pixels, quality_index=index, quality=quality)
 
     def _sample(
         self, planes: Planes, index: int, seed: int = 0, evidence: Any = None
@@ -206,20 +200,20 @@ class LossyCodec(Codec):
         return _bits_of(source), self._image(self._estimator, latents, planes, index)
 
     def _kl_bits(self, planes: Planes, index: int) -> float:
-        """What a perfect coder would send of an image at a quality."""
+        """Return what a perfect coder would send of an image at a quality."""
         source = PosteriorSampler(torch.Generator(self.device).manual_seed(0))
         evidence = self._infer(planes, index)
         self._latents(self._estimator, source, planes, index, evidence)
         return _bits_of(source)
 
     def _at_all(self, value: Callable[[int], float]) -> list[float]:
-        """A value at all quality indices from those at some."""
+        """Return a value at all quality indices from those at some."""
         last = self.profile.max_quality_index
         some = [*range(0, last, _ESTIMATE_EVERY), last]
         return interpolated({index: value(index) for index in some}, last + 1)
 
     def _infer(self, planes: Planes, index: int, refinement_steps: int = 0) -> Any:
-        """The inference pass; the decoder has no part in it, so float32 will do."""
+        """Run the inference pass; the decoder has no part in it, so float32 will do."""
         position = self._position(index).float()
         pixels = self._tile(*planes.size).cut_and_pad(planes.for_model)
         trade_off = self.qualities.lambda_of(index)
@@ -231,7 +225,7 @@ class LossyCodec(Codec):
     def _latents(
         self, model: LossyModel, source: LatentSource, planes: Planes, index: int, evidence: Any
     ) -> Tensor:
-        """The generative pass down to the latents, the same for all that code and sample."""
+        """Run the generative pass down to the latents, the same for all that code and sample."""
         tile = self._tile(*planes.size)
         grouped = GroupedSource(source, model.n_latent_tensors - 1, self._groups)
         position = self._position(index).to(next(model.parameters()).dtype)
@@ -242,7 +236,7 @@ class LossyCodec(Codec):
     def _image(
         self, model: LossyModel, latents: Tensor, planes: Planes, index: int
     ) -> UInt8[np.ndarray, "h w c"]:
-        """The rest of the pass: an image with colours of the model's, and the rest as it was."""
+        """Run the rest of the pass: an image with the model's colours, and the rest as it was."""
         with torch.autocast(self.device.type, enabled=False):
             colour = render(model, latents, self._position(index).to(latents.dtype))
         inside = self._tile(*planes.size).cut(colour)

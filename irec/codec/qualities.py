@@ -41,7 +41,9 @@ class Qualities:
         if self.has_quality:
             return _nearest_index(DEFAULT_QUALITY if quality is None else quality)
         if quality is not None:
-            raise InvalidParameterError(f"{self.model} is a model of one rate: it takes no quality")
+            raise InvalidParameterError(
+                f"{self.model} is a model of one quality: it takes no quality"
+            )
         return 0
 
     def quality_of(self, index: int) -> float | None:

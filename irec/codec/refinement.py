@@ -32,12 +32,12 @@ class Refiner:
     """Fits the coefficients of one image.
 
     Attributes:
-        model: in float32.
-        pixels: padded, as the model sees the image.
-        size: height and width of the image itself; padding may look like anything.
+        model: In float32.
+        pixels: Padded, as the model sees the image.
+        size: Height and width of the image itself; padding may look like anything.
         trade_off: lambda.
-        position: of lambda among the model's anchors.
-        n_steps: of descent.
+        position: Of lambda among the model's anchors.
+        n_steps: Of descent.
     """
 
     model: LossyModel

@@ -38,11 +38,11 @@ def measure_lossless(
     """Measure the median steps and schedule of each latent tensor.
 
     Args:
-        model: in float32.
-        images: typical ones; patches of them are looked at.
+        model: In float32.
+        images: Typical ones; patches of them are looked at.
 
     Raises:
-        DataError: no image is large enough.
+        DataError: No image is large enough.
     """
     patches = _patches(images, _RVAE_PATCH, _N_RVAE_PATCHES)
     return _medians(_rvae_sources(model, patches), model.n_latent_tensors, REFERENCE_PIXELS)
@@ -108,7 +108,7 @@ class _PlanningSource(PosteriorSampler):
     """Draws from the posteriors, and notes how the encoder would code them.
 
     Attributes:
-        plans: for each latent tensor the steps and the rho index of each image.
+        plans: For each latent tensor the steps and the rho index of each image.
     """
 
     def __init__(self, coder: CoderSettings) -> None:

@@ -19,16 +19,16 @@ def first_that_fits(
     encode: Callable[[int], Encoded],
     excess: Callable[[Encoded], float],
 ) -> Encoded | None:
-    """The file of the most preferred quality index that fits.
+    """Return the file of the most preferred quality index that fits.
 
     Neither size nor PSNR need grow with the quality, so every index counts that may fit. Each file
     that is made corrects the estimates near it; the index next to the answer is always tried.
 
     Args:
-        preferred: quality indices, the best first.
-        estimates: of the excess at each of `preferred`.
-        encode: makes the file of an index.
-        excess: by how much a file misses the target; it fits where that is not positive.
+        preferred: Quality indices, the best first.
+        estimates: Of the excess at each of `preferred`.
+        encode: Makes the file of an index.
+        excess: By how much a file misses the target; it fits where that is not positive.
 
     Returns:
         The file, or None where none fits of those that the estimates point to, nor the last.

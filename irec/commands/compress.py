@@ -136,7 +136,7 @@ def compress(
         if asks_for_rate and not codec.has_quality:
             # Once, rather than of each image.
             raise UsageError(
-                f"{codec.checkpoint.name} is a model of one rate: it takes no --quality and no "
+                f"{codec.checkpoint.name} is a model of one quality: it takes no --quality and no "
                 "--target-bpp"
             )
 

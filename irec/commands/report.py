@@ -70,7 +70,7 @@ def report(
 def _pictures(
     folder: Path, results: "Results", images: Path, n_pictures: int, checkpoint: str | None
 ) -> "list[Picture]":
-    """The first images with what their files decode to; lossless ones by themselves."""
+    """Return the first images with what their files decode to; lossless ones by themselves."""
     from irec.evaluation.lossy_results import LossyResult
     from irec.evaluation.report import Picture, same_size
     from irec.images import read_image

@@ -15,7 +15,7 @@ class LossyResult:
 
     Attributes:
         name: Of the image.
-        quality: 0 to 100 in halves; None for models of one rate.
+        quality: 0 to 100 in halves; None for models of one quality.
         trade_off: The trade-off lambda between squared error and rate.
         height: pixels.
         width: pixels.

@@ -152,7 +152,7 @@ def measurements_of(results: Results) -> list[Measurement]:
 
 
 def as_document(measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """What :func:`read_measurements` reads."""
+    """Return what :func:`read_measurements` reads."""
     return {"measurements": [without_infinity(asdict(one)) for one in measurements]}
 
 
@@ -269,7 +269,7 @@ def kodak_lossless() -> dict[str, dict[str, str]]:
 
 
 def compressai_document(label: str, measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """A lossy codec's curve as CompressAI's plotting tools read it."""
+    """Return a lossy codec's curve as CompressAI's plotting tools read it."""
     curve = curve_of(label, measurements)
     rows = zip(curve.bpp, curve.psnr_db, curve.ms_ssim, strict=True)
     # JSON knows no infinity.

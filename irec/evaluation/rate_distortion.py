@@ -59,7 +59,7 @@ def ideal_curve(points: Sequence[OperatingPoint], label: str = "irec, ideal") ->
 
 
 def merged_points(results: Sequence[Results]) -> list[OperatingPoint]:
-    """Operating points of several runs together, such as of several models of one rate each.
+    """Merge operating points of several runs, such as of several models of one quality each.
 
     Raises:
         DataError: A run holds no lossy results, or the points are not all of the same images.

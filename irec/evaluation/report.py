@@ -86,7 +86,7 @@ def render(
 def same_size(
     pixels: UInt8[np.ndarray, "h w c"], n_bytes: int
 ) -> dict[str, UInt8[np.ndarray, "h w c"]]:
-    """An image as WebP and as JPEG of at most so many bytes, as far as they get that small."""
+    """Return an image as WebP and JPEG of at most so many bytes, if they get that small."""
     versions = {}
     for file_format, options in (("WEBP", {"method": 6}), ("JPEG", {"optimize": True})):
         low, high, best = 0, 100, None
@@ -220,7 +220,7 @@ def _shown(picture: Picture) -> dict[str, Any]:
 
 
 def _as_url(pixels: np.ndarray, lossless: bool = True) -> str:
-    """A data URL: a lossless WebP, so that the page shows what there is and nothing else."""
+    """Return a data URL: a lossless WebP, so that the page shows what there is and nothing else."""
     buffer = io.BytesIO()
     _as_image(pixels).save(buffer, "WEBP", lossless=lossless, quality=80)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -141,7 +141,7 @@ class LossyModule(TrainingModule):
         return decoded.round().clamp(0, 255).byte()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What the optimiser trains, and how fast."""
+        """Return what the optimiser trains, and how fast."""
         return [{"params": list(self.parameters()), "lr": self.hparams["learning_rate"]}]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -180,7 +180,7 @@ def _ms_ssim(first: Tensor, second: Tensor) -> Float[Tensor, " n"]:
 
 
 def _lambda_at(position: Float[Tensor, " n"], lambdas: Sequence[float]) -> Float[Tensor, " n"]:
-    """The inverse of `anchor_position`."""
+    """Return the inverse of `anchor_position`."""
     logs = torch.tensor(lambdas, device=position.device).log()
     left = position.long().clamp(max=max(0, len(lambdas) - 2))
     right = (left + 1).clamp(max=len(lambdas) - 1)

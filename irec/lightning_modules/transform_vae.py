@@ -43,26 +43,26 @@ class TransformVAEModule(LossyModule):
         """Set up model and recipe.
 
         Args:
-            slices: ends of the slices of the latent channels, ascending; each slice's prior knows
+            slices: Ends of the slices of the latent channels, ascending; each slice's prior knows
                 the slices before it.
-            interleaved: how many slices, from the first, are sent in two halves.
-            hyper_channels: of the hyper latents, at 1/64 of the resolution.
-            state_channels: of what the priors know, at 1/16.
-            residual_channels: of the synthesis's correction, at 1/4.
-            lambdas: trade-offs between distortion and bits per pixel, ascending; the model serves
+            interleaved: How many slices, from the first, are sent in two halves.
+            hyper_channels: Of the hyper latents, at 1/64 of the resolution.
+            state_channels: Of what the priors know, at 1/16.
+            residual_channels: Of the synthesis's correction, at 1/4.
+            lambdas: Trade-offs between distortion and bits per pixel, ascending; the model serves
                 all between the first and the last.
             distortion: "mse" is 255^2 MSE of images in [0, 1]; "ms_ssim" is 255 (1 - MS-SSIM).
             initialise: "klt" begins with the principal components of 16x16 blocks of the training
                 images, and water levels to match; "random" with random orthonormal vectors.
-            learning_rate: of Adam.
-            transform_rate: factor on the learning rate of the transform, which begins well.
+            learning_rate: Of Adam.
+            transform_rate: Factor on the learning rate of the transform, which begins well.
             schedule: "constant", or "cosine" down to a hundredth at the last step.
-            warmup_steps: steps over which the learning rate rises from zero.
-            anneal_steps: steps over which the weight of the bits rises from a tenth to one.
-            checkpoint: name or folder of an exported checkpoint to start from; it decides the
+            warmup_steps: Steps over which the learning rate rises from zero.
+            anneal_steps: Steps over which the weight of the bits rises from a tenth to one.
+            checkpoint: Name or folder of an exported checkpoint to start from; it decides the
                 model's size, rates and first weights. predict needs one.
-            compile_model: whether training goes through torch.compile, which takes a minute first.
-            channels_last: whether convolutions work on [n, h, w, c] in memory: faster on GPUs
+            compile_model: Whether training goes through torch.compile, which takes a minute first.
+            channels_last: Whether convolutions work on [n, h, w, c] in memory: faster on GPUs
                 with tensor cores, and in half precision.
         """
         config = TransformVAEConfig(
@@ -108,7 +108,7 @@ class TransformVAEModule(LossyModule):
                 return
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The transform learns more slowly than the rest."""
+        """Return groups of parameters: the transform learns more slowly than the rest."""
         transform = list(self.model.transform.parameters())
         slow = {id(value) for value in transform}
         rest = [value for value in self.parameters() if id(value) not in slow]

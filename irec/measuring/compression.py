@@ -29,8 +29,8 @@ class CoderOptions:
         seed: Of the shared randomness; stands in the file where it is not 0.
         ideal_samples: Posterior samples over which the ideal (the negative ELBO, or rate and
             distortion of a lossy model) is averaged.
-        qualities: Of lossy models of many rates only: each image is compressed at each of these,
-            from 0 to 100 in steps of 0.5. Default: 0, 25, 50, 75 and 100.
+        qualities: Of lossy models of many qualities only: each image is compressed at each of
+            these, from 0 to 100 in steps of 0.5. Default: 0, 25, 50, 75 and 100.
         refinement_steps: Of lossy models only: steps that fit each image's posterior; by default
             as many as the effort says.
         sampler: The published coder in place of ours, for comparison (RVAE only; slow): how its
@@ -107,7 +107,7 @@ class CoderOptions:
         if not codec.has_quality:
             if self.qualities is not None:
                 raise InvalidParameterError(
-                    f"--coder.qualities is for lossy models of several rates; "
+                    f"--coder.qualities is for lossy models of several qualities; "
                     f"{codec.checkpoint.name} is none"
                 )
             return [None]

@@ -49,7 +49,7 @@ class Journal:
             name: Of the image.
             pixels: Of the image as it is now.
             data: Its file as it is now.
-            quality: That it is to have; None for models of one rate and for lossless ones.
+            quality: That it is to have; None for models of one quality and for lossless ones.
         """
         row, line = self._done.get((name, quality), (None, {}))
         if row is None or line["image"] != _hash_image(pixels) or line["file"] != _hash(data):

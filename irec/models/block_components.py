@@ -35,11 +35,11 @@ def block_components(batches: Iterable[UInt8[Tensor, "_n 3 _h _w"]], side: int) 
     """Principal components of square blocks (Karhunen-Loeve transform).
 
     Args:
-        batches: crops of photographs; the more, the better: some ten thousand blocks are enough.
-        side: of a block in pixels.
+        batches: Crops of photographs; the more, the better: some ten thousand blocks are enough.
+        side: Of a block in pixels.
 
     Raises:
-        DataError: there is no block at all.
+        DataError: There is no block at all.
     """
     n_dims = 3 * side**2
     count, total = 0, torch.zeros(n_dims, dtype=torch.float64)

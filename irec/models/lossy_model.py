@@ -20,8 +20,8 @@ class LossyModel(nn.Module):
     more on each side, and a pixel likewise on positions. So the codec can run them in bands.
 
     Attributes:
-        config: has `lambdas`, the anchors of the model's rates, and `distortion`.
-        stride: height and width of an image must be multiples of this.
+        config: Has `lambdas`, the anchors of the model's rates, and `distortion`.
+        stride: Height and width of an image must be multiples of this.
     """
 
     config: Any
@@ -39,11 +39,11 @@ class LossyModel(nn.Module):
     def analyse(
         self, pixels: Float[Tensor, "n 3 h w"], position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n _c h16 w16"]:
-        """The local part of :meth:`infer`."""
+        """Return the local part of :meth:`infer`."""
         raise NotImplementedError
 
     def evidence(self, analysed: Float[Tensor, "n _c h16 w16"], position: Tensor) -> Any:
-        """The rest of :meth:`infer`."""
+        """Return the rest of :meth:`infer`."""
         raise NotImplementedError
 
     def latents(
@@ -60,11 +60,11 @@ class LossyModel(nn.Module):
     def synthesise(
         self, latents: Float[Tensor, "n _c h16 w16"], position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n 3 h w"]:
-        """The rest of :meth:`generate`."""
+        """Return the rest of :meth:`generate`."""
         raise NotImplementedError
 
     def coefficient_noise(self, position: Float[Tensor, " n"]) -> Tensor | None:
-        """Standard deviation, [n, c, 1, 1], of the noise that coefficients are sent with.
+        """Return the standard deviation, [n, c, 1, 1], of the noise of sent coefficients.
 
         None where the evidence has no attribute `coefficients` whose noisy values are the latents.
         """
@@ -74,8 +74,8 @@ class LossyModel(nn.Module):
         """Bottom-up pass.
 
         Args:
-            pixels: grey levels 0 .. 255 in floating point.
-            position: of each image's lambda among the anchors (`rate_control.anchor_position`).
+            pixels: Grey levels 0 .. 255 in floating point.
+            position: Of each image's lambda among the anchors (`rate_control.anchor_position`).
         """
         return self.evidence(self.analyse(pixels, position), position)
 
@@ -90,11 +90,11 @@ class LossyModel(nn.Module):
         """Top-down pass, the same for sampling, encoding and decoding.
 
         Args:
-            source: asked for one latent tensor after the other.
-            evidence: of :meth:`infer`, or None where no image is at hand.
-            height: of the images in pixels, a multiple of `stride`.
+            source: Asked for one latent tensor after the other.
+            evidence: Of :meth:`infer`, or None where no image is at hand.
+            height: Of the images in pixels, a multiple of `stride`.
             width: likewise.
-            position: as for :meth:`infer`; its length is the number of images.
+            position: As for :meth:`infer`; its length is the number of images.
 
         Returns:
             The images in grey levels, neither rounded nor clipped to 0 .. 255.

@@ -1,7 +1,7 @@
 """The kinds of model: one line here, and its own files, are all that a new one needs.
 
-A kind's codec and row of results live in layers above the models, so they are named rather than
-imported, and found when they are wanted.
+A kind's codec lives in a layer above the models, so it is named rather than imported, and found
+when it is wanted. Which row of results an image gets follows from the codec's profile.
 """
 
 import pkgutil
@@ -26,36 +26,22 @@ class ModelKind:
         config: Dataclass of its settings; no two kinds have the same fields.
         network: Built from the config alone.
         codec: Name of the subclass of :class:`irec.codec.Codec` that compresses with it.
-        result: Name of the row of the table of results that an image compressed with it gets.
     """
 
     config: type[ModelConfig]
     network: type[Model]
     codec: str
-    result: str
 
     def resolve_codec(self) -> Any:
         """Return the codec's class."""
         return pkgutil.resolve_name(self.codec)
 
-    def resolve_result(self) -> Any:
-        """Return the row's class."""
-        return pkgutil.resolve_name(self.result)
-
-
-_LOSSLESS, _LOSSY = "irec.evaluation.results:ImageResult", "irec.evaluation.results:LossyResult"
 
 KINDS: Mapping[str, ModelKind] = {
-    "rvae": ModelKind(RVAEConfig, RVAE, "irec.codec.lossless:LosslessCodec", _LOSSLESS),
-    "lattice_rvae": ModelKind(
-        LatticeRVAEConfig, LatticeRVAE, "irec.codec.lattice:LatticeCodec", _LOSSLESS
-    ),
-    "two_level_vae": ModelKind(
-        TwoLevelVAEConfig, TwoLevelVAE, "irec.codec.lossy:LossyCodec", _LOSSY
-    ),
-    "transform_vae": ModelKind(
-        TransformVAEConfig, TransformVAE, "irec.codec.lossy:LossyCodec", _LOSSY
-    ),
+    "rvae": ModelKind(RVAEConfig, RVAE, "irec.codec.lossless:LosslessCodec"),
+    "lattice_rvae": ModelKind(LatticeRVAEConfig, LatticeRVAE, "irec.codec.lattice:LatticeCodec"),
+    "two_level_vae": ModelKind(TwoLevelVAEConfig, TwoLevelVAE, "irec.codec.lossy:LossyCodec"),
+    "transform_vae": ModelKind(TransformVAEConfig, TransformVAE, "irec.codec.lossy:LossyCodec"),
 }
 """By the name that stands in a checkpoint's configuration."""
 

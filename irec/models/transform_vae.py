@@ -49,14 +49,14 @@ class TransformVAEConfig:
     """Size and rates of a transform VAE.
 
     Attributes:
-        slices: ends of the slices of z1's channels, ascending; the last is their number.
-        interleaved: how many slices, from the first, are sent in two halves like the colours of
+        slices: Ends of the slices of z1's channels, ascending; the last is their number.
+        interleaved: How many slices, from the first, are sent in two halves like the colours of
             a chessboard, the second given the first.
-        hyper_channels: of z2, at 1/64 of the resolution.
-        state_channels: of what the priors know, at 1/16.
-        residual_channels: of the synthesis's correction, at 1/4.
-        lambdas: trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending: the anchors.
-        distortion: what the model was trained on: "mse" or "ms_ssim".
+        hyper_channels: Of z2, at 1/64 of the resolution.
+        state_channels: Of what the priors know, at 1/16.
+        residual_channels: Of the synthesis's correction, at 1/4.
+        lambdas: Trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending: the anchors.
+        distortion: What the model was trained on: "mse" or "ms_ssim".
     """
 
     slices: Sequence[int] = (3, 12, 36, 80, 140, 220, 320)
@@ -98,7 +98,7 @@ def _normal(mean: Tensor, scale: Tensor) -> Normal:
 
 
 def _saturated(x: Tensor) -> Tensor:
-    """The identity near zero, but never beyond the saturation."""
+    """Return the identity near zero, but never beyond the saturation."""
     return x * torch.rsqrt(1.0 + (x / _SATURATION).square())
 
 
@@ -123,9 +123,9 @@ class ChannelPrior:
     """The prior of coefficients that are sent through a Gaussian test channel.
 
     Attributes:
-        mean: of the prior.
-        log_signal: logarithm of the prior's variance, in units of the water level.
-        log_water: logarithm of the water level: the channel's noise.
+        mean: Of the prior.
+        log_signal: Logarithm of the prior's variance, in units of the water level.
+        log_water: Logarithm of the water level: the channel's noise.
     """
 
     mean: Float[Tensor, "n c h w"]
@@ -156,7 +156,7 @@ class RateTable(nn.Module):
         self.values = nn.Parameter(torch.zeros(n_anchors, channels))
 
     def forward(self, position: Float[Tensor, " n"]) -> Float[Tensor, "n c 1 1"]:
-        """The numbers of each image's place among the anchors."""
+        """Return the numbers of each image's place among the anchors."""
         anchors = torch.arange(len(self.values), device=position.device, dtype=position.dtype)
         weights = (1.0 - (position[:, None] - anchors).abs()).clamp(min=0.0)
         # No matrix product: autocast would take it to half precision.
@@ -198,7 +198,7 @@ class Correction(nn.Module):
         self.last = _zero(nn.Conv2d(s, z, 1))
 
     def forward(self, normalised: Tensor, position: Tensor) -> Tensor:
-        """The correction, like `normalised` in standard deviations of the coefficients."""
+        """Return the correction, like `normalised` in standard deviations of the coefficients."""
         x = _activation(self.first(normalised))
         x = self.rate(_activation(self.second(x)), position)
         return _full(self.last(x))
@@ -208,7 +208,7 @@ class HyperAnalysis(nn.Module):
     """Coefficients to q(z2): energies of slices over 64x64 pixels, and what a network adds."""
 
     def __init__(self, config: TransformVAEConfig) -> None:
-        """A 1x1 convolution and two strided ones, and heads which start at zero."""
+        """Set up a 1x1 convolution and two strided ones, and heads which start at zero."""
         super().__init__()
         z, h, s = config.latent_channels, config.hyper_channels, config.state_channels
         n_energies = len(config.slices) + 3
@@ -227,7 +227,7 @@ class HyperAnalysis(nn.Module):
                 self.energies.weight[i, i] = 1.0 if i < 3 else 0.5
 
     def forward(self, normalised: Tensor, features: Tensor, position: Tensor) -> Normal:
-        """The posterior of z2."""
+        """Return the posterior of z2."""
         starts = (0, *self.slices[:-1])
         squares = normalised.square()
         slices = [squares[:, a:b].mean(1) for a, b in zip(starts, self.slices, strict=True)]
@@ -246,13 +246,13 @@ class TopPrior(nn.Module):
     """p(z2): the same at every position."""
 
     def __init__(self, config: TransformVAEConfig) -> None:
-        """A mean and a scale for each channel and rate."""
+        """Set up a mean and a scale for each channel and rate."""
         super().__init__()
         self.mean = RateTable(config.hyper_channels, len(config.lambdas))
         self.log_scale = RateTable(config.hyper_channels, len(config.lambdas))
 
     def forward(self, height: int, width: int, position: Tensor) -> Normal:
-        """The prior of z2, `height` x `width` positions for each image."""
+        """Return the prior of z2, `height` x `width` positions for each image."""
         shape = (-1, -1, height, width)
         mean, log_scale = self.mean(position), self.log_scale(position)
         return _normal(mean.expand(shape), log_scale.exp().expand(shape))
@@ -270,7 +270,7 @@ class HyperSynthesis(nn.Module):
         self.rate = RateControl(s, len(config.lambdas))
 
     def forward(self, z2: Tensor, position: Tensor) -> Tensor:
-        """The state at 1/16 of the resolution."""
+        """Return the state at 1/16 of the resolution."""
         return self.rate(self.second(_activation(self.first(_saturated(z2)))), position)
 
 
@@ -278,7 +278,7 @@ class Head(nn.Module):
     """The state to numbers at each position, all zero to begin with."""
 
     def __init__(self, config: TransformVAEConfig, n_out: int) -> None:
-        """A 3x3 convolution and a 1x1 one."""
+        """Set up a 3x3 convolution and a 1x1 one."""
         super().__init__()
         s = config.state_channels
         self.rate = RateControl(s, len(config.lambdas))
@@ -309,7 +309,7 @@ class Deblocking(nn.Module):
         nn.init.normal_(self.side.last.weight, std=0.05)
 
     def forward(self, blocks: Tensor, state: Tensor, position: Tensor) -> Tensor:
-        """The image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
+        """Return the image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
         cells = _cells(blocks + self.head(state, position))
         side = functional.pixel_shuffle(self.side(state, position), CELL)
         x = self.rates[0](self.first(torch.cat([4.0 * cells, side], 1)), position)
@@ -327,13 +327,13 @@ def _cells(blocks: Float[Tensor, "n 768 h w"]) -> Float[Tensor, "n 48 h4 w4"]:
 
 
 def halves(x: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor]:
-    """The positions of a chessboard's two colours, each [n, 2c, h/2, w/2]."""
+    """Return the positions of a chessboard's two colours, each [n, 2c, h/2, w/2]."""
     one = torch.cat([x[:, :, 0::2, 0::2], x[:, :, 1::2, 1::2]], 1)
     return one, torch.cat([x[:, :, 0::2, 1::2], x[:, :, 1::2, 0::2]], 1)
 
 
 def joined(one: Tensor, other: Tensor) -> Float[Tensor, "n c h w"]:
-    """The inverse of `halves`."""
+    """Return the inverse of `halves`."""
     a, d = one.chunk(2, 1)
     b, c = other.chunk(2, 1)
     rows = torch.stack([torch.stack([a, b], -1), torch.stack([c, d], -1)], -3)
@@ -396,7 +396,7 @@ class TransformVAE(LossyModel):
     def analyse(
         self, pixels: Float[Tensor, "n 3 h w"], position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n z h16 w16"]:
-        """The coefficients."""
+        """Return the coefficients."""
         deviation = self._deviation()
         with torch.autocast(pixels.device.type, enabled=False):
             linear = self.transform.analyse(pixels)
@@ -405,7 +405,7 @@ class TransformVAE(LossyModel):
     def evidence(
         self, coefficients: Float[Tensor, "n z h w"], position: Float[Tensor, " n"]
     ) -> TransformEvidence:
-        """The coefficients and the posterior of z2."""
+        """Return the coefficients and the posterior of z2."""
         normalised = coefficients / self._deviation()
         top = self.hyper_analysis(normalised, self._features(coefficients), position)
         return TransformEvidence(coefficients, top)
@@ -436,14 +436,14 @@ class TransformVAE(LossyModel):
     def synthesise(
         self, latents: Float[Tensor, "n c h16 w16"], position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n 3 h w"]:
-        """The image from what :meth:`latents` gives."""
+        """Return the image from what :meth:`latents` gives."""
         z1, state = latents.split([self.config.latent_channels, self.config.state_channels], 1)
         with torch.autocast(z1.device.type, enabled=False):
             blocks = self.transform.synthesise(_full(z1))
         return self.deblocking(blocks, state, position)
 
     def coefficient_noise(self, position: Float[Tensor, " n"]) -> Float[Tensor, "n z 1 1"]:
-        """The root of the water level."""
+        """Return the root of the water level."""
         return torch.exp(0.5 * self.log_water(position))
 
     def _deviation(self) -> Float[Tensor, "z 1 1"]:
@@ -473,7 +473,7 @@ class TransformVAE(LossyModel):
         return joined(one, prior.half(1).ask(source, y_halves[1], tensor + 1))
 
     def _prior(self, statistics: Tensor, channel: int, position: Tensor) -> ChannelPrior:
-        """The prior of a slice that begins at `channel` from what its head says."""
+        """Return the prior of a slice that begins at `channel` from what its head says."""
         mean, correction = statistics.chunk(2, 1)
         end = channel + mean.shape[1]
         log_deviation = self.log_deviation[channel:end][:, None, None]

@@ -34,12 +34,12 @@ class TwoLevelVAEConfig:
     """Size and rates of a two-level VAE; the defaults are the paper's (arXiv 2010.01185).
 
     Attributes:
-        channels: of the hidden layers of analysis and synthesis.
-        latent_channels: of z1, at 1/16 of the resolution.
-        hyper_channels: of z2, at 1/64, and of the hyper transforms.
-        lambdas: trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending. One makes a
-            model of one rate; several are the anchors of a model that serves all rates between.
-        distortion: what the model was trained on: "mse" or "ms_ssim".
+        channels: Of the hidden layers of analysis and synthesis.
+        latent_channels: Of z1, at 1/16 of the resolution.
+        hyper_channels: Of z2, at 1/64, and of the hyper transforms.
+        lambdas: Trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending. One makes a
+            model of one quality; several are the anchors of a model that serves all rates between.
+        distortion: What the model was trained on: "mse" or "ms_ssim".
     """
 
     channels: int = 196
@@ -68,7 +68,7 @@ class TwoLevelEvidence:
 
 
 def _normal(mean: Tensor, raw_scale: Tensor) -> Normal:
-    """A diagonal Gaussian of positive scale, in single precision at least."""
+    """Return a diagonal Gaussian of positive scale, in single precision at least."""
     if mean.dtype not in (torch.float32, torch.float64):
         mean, raw_scale = mean.float(), raw_scale.float()
     return Normal(mean, functional.softplus(raw_scale) + _MIN_SCALE, validate_args=False)
@@ -124,7 +124,7 @@ class HyperAnalysis(nn.Module):
     """The inference mean of z1 to q(z2)."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """A 3x3 convolution, a strided one, and two strided heads without bias."""
+        """Set up a 3x3 convolution, a strided one, and two strided heads without bias."""
         super().__init__()
         z, h = config.latent_channels, config.hyper_channels
         self.first, self.second = _same(z, h), _down(h, h)
@@ -132,7 +132,7 @@ class HyperAnalysis(nn.Module):
         self.rate_of_scale = RateControl(h, len(config.lambdas))
 
     def forward(self, mean: Tensor, position: Tensor) -> Normal:
-        """The posterior of z2."""
+        """Return the posterior of z2."""
         x = functional.relu(self.second(functional.relu(self.first(mean))))
         return _normal(self.mean(x), self.rate_of_scale(self.raw_scale(x), position))
 
@@ -141,7 +141,7 @@ class TopPrior(nn.Module):
     """p(z2): a learned vector at every position, which convolutions spread."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """A 3x3 convolution and two 3x3 heads."""
+        """Set up a 3x3 convolution and two 3x3 heads."""
         super().__init__()
         h, anchors = config.hyper_channels, len(config.lambdas)
         self.vector = nn.Parameter(torch.zeros(h))
@@ -149,7 +149,7 @@ class TopPrior(nn.Module):
         self.rate_of_mean, self.rate_of_scale = RateControl(h, anchors), RateControl(h, anchors)
 
     def forward(self, height: int, width: int, position: Tensor) -> Normal:
-        """The prior of z2, `height` x `width` positions for each image."""
+        """Return the prior of z2, `height` x `width` positions for each image."""
         top = self.vector.view(1, -1, 1, 1).expand(len(position), -1, height, width)
         x = functional.elu(self.first(top))
         mean = self.rate_of_mean(self.mean(x), position)
@@ -178,13 +178,13 @@ class Combination(nn.Module):
     """q(z1 | image, z2) from the statistics of inference and of the prior."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """A 1x1 convolution each for mean and raw scale."""
+        """Set up a 1x1 convolution each for mean and raw scale."""
         super().__init__()
         z = config.latent_channels
         self.mean, self.raw_scale = nn.Conv2d(2 * z, z, 1), nn.Conv2d(2 * z, z, 1)
 
     def forward(self, evidence: TwoLevelEvidence, mean: Tensor, raw_scale: Tensor) -> Normal:
-        """The posterior of z1; `mean` and `raw_scale` are the prior's."""
+        """Return the posterior of z1; `mean` and `raw_scale` are the prior's."""
         means = functional.elu(torch.cat([evidence.mean, mean], dim=1))
         raw_scales = functional.elu(torch.cat([evidence.raw_scale, raw_scale], dim=1))
         return _normal(self.mean(means), self.raw_scale(raw_scales))
@@ -205,7 +205,7 @@ class Synthesis(nn.Module):
         self.last = _up(n, 3)
 
     def forward(self, z1: Tensor, position: Tensor) -> Tensor:
-        """The image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
+        """Return the image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
         x = self.rate(z1, position)
         for convolution, gdn, rate in zip(self.convolutions, self.gdns, self.rates, strict=True):
             x = rate(gdn(convolution(x)), position)
@@ -241,7 +241,7 @@ class TwoLevelVAE(LossyModel):
         return torch.cat(self.analysis(pixels, position), 1)
 
     def evidence(self, analysed: Tensor, position: Tensor) -> TwoLevelEvidence:
-        """The inference statistics of z1 and the posterior of z2."""
+        """Return the inference statistics of z1 and the posterior of z2."""
         mean, raw_scale = analysed.chunk(2, 1)
         return TwoLevelEvidence(mean, raw_scale, self.hyper_analysis(mean, position))
 
@@ -261,6 +261,6 @@ class TwoLevelVAE(LossyModel):
         return source(_normal(*statistics), posterior, 1)
 
     def synthesise(self, latents: Tensor, position: Tensor) -> Tensor:
-        """The image from z1."""
+        """Return the image from z1."""
         image: Tensor = self.synthesis(latents, position)
         return image

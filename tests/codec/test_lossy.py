@@ -90,9 +90,9 @@ def test_a_model_of_one_rate_takes_no_quality(tmp_path):
     codec = LossyCodec(checkpoint, effort=1)
     encoded = codec.encode(picture(70, 50, 3, 0))
     assert encoded.quality is None
-    with pytest.raises(InvalidParameterError, match="one rate"):
+    with pytest.raises(InvalidParameterError, match="one quality"):
         codec.encode(picture(8, 8, 3, 0), 50.0)
-    with pytest.raises(InvalidParameterError, match="one rate"):
+    with pytest.raises(InvalidParameterError, match="one quality"):
         codec.encode_within(picture(8, 8, 3, 0), 1.0)
 
 

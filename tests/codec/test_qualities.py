@@ -48,5 +48,5 @@ def test_one_quality():
     assert qualities.quality_of(0) is None
     assert qualities.lambda_of(0) == pytest.approx(0.02)
     assert qualities.nearest_anchor(0) == 0
-    with pytest.raises(InvalidParameterError, match="mine is a model of one rate"):
+    with pytest.raises(InvalidParameterError, match="mine is a model of one quality"):
         qualities.index_of(50.0)

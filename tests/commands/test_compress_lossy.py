@@ -95,7 +95,7 @@ def test_a_model_of_one_rate_says_so_once(run_lossy, photo, one_rate_checkpoint,
     result = run_lossy("compress", photo.parent, option, 50, checkpoint=one_rate_checkpoint)
     assert result.exit_code == 2
     assert_one_line(result.stderr)
-    assert "model of one rate" in result.stderr
+    assert "model of one quality" in result.stderr
     result = run_lossy("compress", photo.parent, checkpoint=one_rate_checkpoint)
     assert result.exit_code == 0, result.stderr
     assert len(list(photo.parent.glob("*.irec"))) == 2
