@@ -6,7 +6,7 @@ takes a new profile or a new ``FORMAT_VERSION``. What the encoder is free to cho
 refinement, what it leaves out) stands with the encoder, for no decoder needs it.
 
 What all profiles share and what is algorithm rather than number stands where it is computed: the
-counters of the shared randomness, the table of normals and the 32 schedules in ``irec.coding``,
+counters of the shared randomness, the table of normals and the 80 schedules in ``irec.coding``,
 rounding grids and the integer logistic function in ``irec.bitstream``.
 """
 
@@ -89,6 +89,7 @@ LOSSLESS = Profile(
         blocks_per_stream=64,
         min_dims_per_block=16,
         order="block",
+        lists_hot_dims=False,
     ),
     max_tile_side=512,
 )
@@ -116,6 +117,7 @@ LOSSY = Profile(
         blocks_per_stream=64,
         min_dims_per_block=64,
         order="step",
+        lists_hot_dims=False,
     ),
     max_tile_side=None,
     max_quality_index=200,

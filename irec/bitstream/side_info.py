@@ -27,7 +27,7 @@ class SideInfoModel:
 
     Attributes:
         usual_steps: Per tensor, steps of a usual tile of 32x32 pixels; scaled with the tile's area.
-        usual_rho: Per tensor, the usual rho index, 0 to 31.
+        usual_rho: Per tensor, the usual rho index, 0 to 79.
         steps_spread: Usual error of a predicted number of steps, as a fraction of it.
         rho_rice: Rice parameter of the rho indices' differences.
         tile_weight: Steps by which the usual ratio of a tile's complexity, one, is trusted before
@@ -52,7 +52,7 @@ class SideInfoModel:
         if not all(0 <= steps <= MAX_STEPS for steps in self.usual_steps):
             raise InvalidParameterError(f"usual steps {self.usual_steps}")
         if not all(0 <= rho < N_RATES for rho in self.usual_rho):
-            raise InvalidParameterError(f"usual rho indices {self.usual_rho}; 0 to 31 are possible")
+            raise InvalidParameterError(f"usual rho indices {self.usual_rho}; 0 to 79 are possible")
         if not (0 < self.steps_spread <= 1 and 0 <= self.rho_rice <= 4 and self.tile_weight > 0):
             raise InvalidParameterError(
                 f"spread {self.steps_spread}, Rice parameter {self.rho_rice}, "

@@ -67,6 +67,23 @@ class Stream:
             rows.append((block, step, variances[step], to_come[step], last_variance))
         return torch.tensor(rows, dtype=torch.float64)
 
+    def constant_nats(self) -> float:
+        """Return the part of the log-ratio that all samples share."""
+        return float((0.5 * self.mean.square() - self.scale.log()).sum())
+
+
+@dataclass(frozen=True)
+class FoundPath:
+    """What a search finds for a stream.
+
+    Attributes:
+        indices: The chosen candidates.
+        log_ratio_nats: Of the stream's sample, less :meth:`Stream.constant_nats`.
+    """
+
+    indices: Int64[Tensor, " steps"]
+    log_ratio_nats: float
+
 
 @dataclass(frozen=True)
 class Step:

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
-from jaxtyping import Int64
 from threadpoolctl import ThreadpoolController
-from torch import Tensor
 
-from irec.coding.blocks import Stream
+from irec.coding.blocks import FoundPath, Stream
 from irec.coding.codebook import Codebook
 from irec.coding.parallel import map_on_cores
 from irec.coding.search import search_streams
@@ -28,7 +26,7 @@ def find_paths(
     randomness: SharedRandomness,
     n_beams: int,
     order: Order,
-) -> list[Int64[Tensor, " steps"]]:
+) -> list[FoundPath]:
     """Return the best path of indices that the beam search finds for each stream.
 
     Args:
@@ -52,7 +50,7 @@ def _find_on_cores(
     randomness: SharedRandomness,
     n_beams: int,
     order: Order,
-) -> list[Int64[Tensor, " steps"]]:
+) -> list[FoundPath]:
     """Search each stream with the compiled kernel, several streams at a time."""
     # Imported here: compiled code is for encoders, and takes a while to load.
     from irec.coding.kernel import search_stream
@@ -61,12 +59,12 @@ def _find_on_cores(
     candidates = candidates.reshape(-1, codebook.n_candidates, candidates.shape[1])
     first_hashes = randomness.first_hash(torch.tensor([stream.number for stream in streams]))
 
-    def search(number: int) -> Int64[Tensor, " steps"]:
+    def search(number: int) -> FoundPath:
         stream = streams[number]
         no_places = torch.zeros(stream.n_blocks, 0, dtype=torch.int32)
         columns = stream.columns
         places = no_places if columns is None else codebook.places(columns).int()
-        path, _ = search_stream(
+        path, log_ratio = search_stream(
             stream.mean.contiguous().numpy(),
             stream.scale.square().numpy(),
             places.numpy(),
@@ -77,7 +75,7 @@ def _find_on_cores(
             n_beams,
             1 if order == "block" else stream.n_blocks,
         )
-        return torch.from_numpy(path)
+        return FoundPath(torch.from_numpy(path), float(log_ratio))
 
     # Matrix products on one thread each, so that they always sum in the same order.
     with _linear_algebra().limit(limits=1, user_api="blas"):
@@ -98,11 +96,11 @@ def find_together(
     randomness: SharedRandomness,
     n_beams: int,
     order: Order,
-) -> list[Int64[Tensor, " steps"]]:
+) -> list[FoundPath]:
     """Search streams, longest first, in torch, as many at a time as there is memory for."""
     n_kept = 1 if order == "block" else streams[0].n_blocks
     room = min(_SEARCHED_TOGETHER, MAX_KEPT // n_kept) // n_beams
-    paths: dict[int, Int64[Tensor, " steps"]] = {}
+    paths: dict[int, FoundPath] = {}
     # A search takes streams with columns or without.
     for has_columns in (False, True):
         alike = [n for n, stream in enumerate(streams) if (stream.columns is None) != has_columns]

@@ -91,5 +91,10 @@ def blocks_at_each_step(n_dims: int, n_steps: int, coder: CoderSettings) -> list
 
 
 def _n_blocks(n_dims: int, n_steps: int, coder: CoderSettings) -> int:
-    wanted = (2 * n_steps + coder.steps_per_block) // (2 * coder.steps_per_block)
-    return max(1, min(n_dims // coder.min_dims_per_block, wanted))
+    """Return how many blocks there are: of all but the last few, each is as wide as the others.
+
+    All take as many steps, so where blocks are narrow one more dimension would be one too many.
+    """
+    wanted = max(1, (2 * n_steps + coder.steps_per_block) // (2 * coder.steps_per_block))
+    width = min(n_dims, max(coder.min_dims_per_block, n_dims // wanted))
+    return min(n_steps, -(-n_dims // width))

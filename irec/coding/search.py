@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from irec.coding.blocks import Step, StepSequence, Stream
+from irec.coding.blocks import FoundPath, Step, StepSequence, Stream
 from irec.coding.codebook import Codebook
 from irec.coding.hypotheses import Ancestors, Extension, make_hypotheses
 from irec.coding.settings import Order
@@ -35,7 +35,7 @@ def search_streams(
     randomness: SharedRandomness,
     n_beams: int,
     order: Order,
-) -> list[Int64[Tensor, " steps"]]:
+) -> list[FoundPath]:
     """Return the best path of indices that the beam search finds for each stream.
 
     Args:
@@ -82,13 +82,14 @@ class Beams:
         )
         self.log_ratio[:, 0] = 0.0
         self._best = torch.zeros(n, dtype=torch.int64, device=device)
+        self._best_ratio = torch.zeros(n, dtype=torch.float64, device=device)
         self._history: list[tuple[Tensor, Tensor]] = []
 
     def drop_finished(self, n_live: int) -> None:
         """Keep the first ``n_live`` streams, and note the best beam of those that end."""
         n = self.log_ratio.shape[0]
         if n_live < n:
-            self._best[n_live:n] = self.log_ratio[n_live:].argmax(1)
+            self._best_ratio[n_live:n], self._best[n_live:n] = self.log_ratio[n_live:].max(1)
             self._hash, self.log_ratio = self._hash[:n_live], self.log_ratio[:n_live]
 
     def extend(self, step: Step) -> None:
@@ -111,8 +112,8 @@ class Beams:
         extension = Extension(parent, index, pool_row, signs, this_block)
         self._hypotheses.extend(step, ancestors, extension)
 
-    def best_paths(self, lengths: list[int]) -> list[Int64[Tensor, " steps"]]:
-        """Return the indices on the way to each stream's best beam."""
+    def best_paths(self, lengths: list[int]) -> list[FoundPath]:
+        """Return the way to each stream's best beam."""
         self.drop_finished(0)
         beam = self._best
         path = torch.zeros(len(lengths), lengths[0], dtype=torch.int64, device=beam.device)
@@ -122,7 +123,8 @@ class Beams:
             at = beam[:n].unsqueeze(1)
             path[:n, iteration] = index.gather(1, at).squeeze(1)
             beam[:n] = parent.gather(1, at).squeeze(1)
-        return [path[n, :length] for n, length in enumerate(lengths)]
+        ratios = self._best_ratio.tolist()
+        return [FoundPath(path[n, :length], ratios[n]) for n, length in enumerate(lengths)]
 
 
 def _score_candidates(

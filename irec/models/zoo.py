@@ -42,7 +42,7 @@ class CodingStatistics:
     Attributes:
         usual_steps: Per latent tensor, coder steps of a usual 32x32 image; for a model of several
             rates at its first anchor, then at the next, and so on.
-        usual_rho: Likewise, the usual index of the schedule, 0 to 31.
+        usual_rho: Likewise, the usual index of the schedule, 0 to 79.
         channel_groups: Of lossy models, the channels of the last tensor, which is coded in these
             groups one after the other.
     """
@@ -285,8 +285,8 @@ def _coding_statistics(coding: dict[str, Any], values: dict[str, Any]) -> Coding
     )
     if not (isinstance(steps, list) and all(_is_number(one) and one >= 0 for one in steps)):
         raise ValueError("usual_steps are numbers from 0 on")
-    if not (isinstance(rho, list) and all(type(one) is int and 0 <= one < 32 for one in rho)):
-        raise ValueError("usual_rho are whole numbers from 0 to 31")
+    if not (isinstance(rho, list) and all(type(one) is int and 0 <= one < 80 for one in rho)):
+        raise ValueError("usual_rho are whole numbers from 0 to 79")
     if not (isinstance(groups, list) and all(isinstance(group, list) for group in groups)):
         raise ValueError("channel_groups are lists")
     channels = [channel for group in groups for channel in group]

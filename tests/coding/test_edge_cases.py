@@ -37,8 +37,8 @@ def test_no_kl_costs_nothing_and_gives_a_prior_draw(normal, coder):
         (0.2, 0.73, 0.1, 3.0),
         (0.0, 0.0101, 4.1, 0.05),
         (1.0, 1e-6, 13.8, 1e-4),
-        (7.5, 0.1, 30.0, 1.5),  # no candidate lies so far out: large means are merely approached
-        (31.5, 0.1, 498.0, 5.0),
+        (7.5, 0.1, 30.0, 0.3),
+        (31.5, 0.1, 498.0, 5.0),  # no candidates lead so far out: such means are merely approached
     ],
 )
 def test_one_dimension(normal, coder, mean, scale, kl, tolerance):
@@ -47,7 +47,8 @@ def test_one_dimension(normal, coder, mean, scale, kl, tolerance):
     errors = []
     for seed in range(5):
         code = encode(posterior, prior, seed, coder=coder, search=QUICK)
-        assert code.n_steps == round(1.06 * float(kl_nats(posterior, prior)) / 4.1589)
+        # More where fewer do not get there.
+        assert code.n_steps >= round(1.06 * float(kl_nats(posterior, prior)) / 4.1589)
         errors.append(float(decode(code, prior, seed, coder=coder)) - mean)
     assert sorted(map(abs, errors))[2] < tolerance
 

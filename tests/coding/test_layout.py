@@ -25,7 +25,9 @@ def test_every_dimension_and_step_is_dealt_once(n_dims, n_steps, steps_per_block
     assert int(layout.steps_of_block.max() - layout.steps_of_block.min()) <= 1
     assert int(layout.steps_of_block.min()) >= 1
     assert layout.is_present[:, :-1].all()
-    assert layout.n_blocks <= max(1, n_dims // 16)
+    assert layout.n_blocks <= -(-n_dims // 16)
+    widths = layout.is_present.sum(1)
+    assert int(widths.max() - widths.min()) <= 1
     assert layout.n_streams == -(-layout.n_blocks // per_stream)
 
 
