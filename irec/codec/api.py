@@ -63,7 +63,7 @@ def compress(
         target_bpp: Lossy only: the best quality whose file has at most so many bits per pixel.
         effort: How hard to search, 1 (fastest) to 9 (smallest); each level doubles the time.
         checkpoint: Name of an installed checkpoint, or path of a checkpoint folder; by default
-            rvae-small, or transform-vae-photo where `lossy`.
+            rvae-photo, or transform-vae-photo where `lossy`.
         verify: Decode the result and compare before returning it.
         device: Where to compute, such as "cpu" or "cuda".
         metadata: Colour profile, EXIF and XMP to keep beside the pixels; see `read_metadata`.

@@ -77,7 +77,7 @@ def compress(
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="Checkpoint that comes with irec, or its folder. Default: rvae-small, with "
+            help="Checkpoint that comes with irec, or its folder. Default: rvae-photo, with "
             "--lossy transform-vae-photo.",
         ),
     ] = None,

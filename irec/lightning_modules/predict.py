@@ -19,7 +19,7 @@ class ShippedModel(LightningModule):
         """Load it.
 
         Args:
-            checkpoint: Name or folder; rvae-small where it is None.
+            checkpoint: Name or folder; rvae-photo where it is None.
         """
         super().__init__()
         self.shipped: Checkpoint = load_checkpoint(checkpoint or DEFAULT_CHECKPOINT)

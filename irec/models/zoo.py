@@ -22,7 +22,7 @@ from irec.models.neutral import neutral_torch, own_randomness
 from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 
-DEFAULT_CHECKPOINT = "rvae-small"
+DEFAULT_CHECKPOINT = "rvae-photo"
 DEFAULT_LOSSY_CHECKPOINT = "transform-vae-photo"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
