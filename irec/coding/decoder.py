@@ -8,6 +8,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 from torch.distributions import Normal
 
+from irec.coding.arguments import as_normal
 from irec.coding.gaussians import add_batch, check_parameters
 from irec.coding.layout import Layout, make_layout
 from irec.coding.schedule import geometric_variances
@@ -77,6 +78,7 @@ def decode_batch(
         coder: The encoder's.
         allow_prefix: As for :func:`decode`; of each code another part may be missing.
     """
+    prior = as_normal(prior, "prior")
     check_parameters(prior, "prior")
     if prior.loc.ndim == 0 or prior.loc.shape[0] != len(codes):
         raise InvalidParameterError(

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 from torch.distributions import Normal
 
+from irec.coding.arguments import as_normal
 from irec.coding.blocks import FoundPath, Stream
 from irec.coding.codebook import Codebook
 from irec.coding.find_paths import MAX_KEPT, find_paths
@@ -101,6 +102,7 @@ def encode_batch(
     Raises:
         InvalidParameterError: As :func:`encode`, or if there is no leading dimension.
     """
+    posterior, prior = as_normal(posterior, "posterior"), as_normal(prior, "prior")
     if posterior.loc.ndim == 0:
         raise InvalidParameterError("encode_batch needs a leading dimension; encode does not.")
     randomness = SharedRandomness(seed, tensor, posterior.loc.device)

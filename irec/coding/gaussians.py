@@ -8,6 +8,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.distributions import Normal
 
+from irec.coding.arguments import as_normal
 from irec.errors import InvalidParameterError
 
 
@@ -85,6 +86,7 @@ def log_ratio_nats(z: Float[Tensor, " *shape"], posterior: Normal, prior: Normal
     Raises:
         InvalidParameterError: As :func:`whiten`, or if ``z`` has another shape.
     """
+    posterior, prior = as_normal(posterior, "posterior"), as_normal(prior, "prior")
     if z.shape != prior.loc.shape:
         raise InvalidParameterError(
             f"z has shape {tuple(z.shape)}, the prior {tuple(prior.loc.shape)}."
@@ -96,4 +98,5 @@ def log_ratio_nats(z: Float[Tensor, " *shape"], posterior: Normal, prior: Normal
 
 def add_batch(normal: Normal) -> Normal:
     """Return the distribution with a leading dimension of size one."""
+    normal = as_normal(normal, "distribution")
     return Normal(normal.loc.unsqueeze(0), normal.scale.unsqueeze(0), validate_args=False)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from irec.coding.arguments import whole_number
 from irec.errors import InvalidParameterError
 
 Order = Literal["block", "step"]
@@ -47,12 +48,15 @@ class CoderSettings:
 
     def __post_init__(self) -> None:
         """Check the values, so that no later line has to."""
+        names = ("steps_per_block", "blocks_per_stream", "min_dims_per_block")
+        for name in ("candidates_per_step", *names):
+            object.__setattr__(self, name, whole_number(getattr(self, name), name))
         m = self.candidates_per_step
         if not (2 <= m <= 1 << 16 and m & (m - 1) == 0):
             raise InvalidParameterError(
                 f"candidates_per_step must be a power of two in [2, 65536], not {m}."
             )
-        for name in ("steps_per_block", "blocks_per_stream", "min_dims_per_block"):
+        for name in names:
             if getattr(self, name) < 1:
                 raise InvalidParameterError(f"{name} must be at least 1.")
         if self.order not in get_args(Order):
@@ -85,6 +89,7 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         """Check the values."""
+        object.__setattr__(self, "n_beams", whole_number(self.n_beams, "n_beams"))
         if self.n_beams < 1:
             raise InvalidParameterError(f"n_beams must be at least 1, not {self.n_beams}.")
         if not 0.0 <= self.negligible_kl_fraction < 1.0:
@@ -106,6 +111,7 @@ class SearchSettings:
         Raises:
             InvalidParameterError: If the level is outside 1 to 9.
         """
+        effort = whole_number(effort, "effort")
         if not MIN_EFFORT <= effort <= MAX_EFFORT:
             raise InvalidParameterError(
                 f"effort must be from {MIN_EFFORT} to {MAX_EFFORT}, not {effort}."

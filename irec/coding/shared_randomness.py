@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from irec.coding.arguments import whole_number
 from irec.coding.normals import normals_from_words
 from irec.coding.philox import WORD_MASK, philox
 from irec.errors import InvalidParameterError
@@ -46,6 +47,8 @@ class SharedRandomness:
 
     def __post_init__(self) -> None:
         """Check the ranges that the counters have room for."""
+        for name in ("seed", "tensor"):
+            object.__setattr__(self, name, whole_number(getattr(self, name), name))
         if not 0 <= self.seed < 1 << 64:
             raise InvalidParameterError(f"seed must be in [0, 2^64), not {self.seed}.")
         if not 0 <= self.tensor < _MAX_TENSORS:
