@@ -20,7 +20,8 @@ FORMAT = "IREC"
 _MAGIC = b"iR"
 # What the header tells of the channels, in Pillow's words.
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_OPTIONS = ("target_bpp", "effort", "checkpoint", "verify", "device", "model_only")
+_TARGETS = {"target_bpp", "target_psnr"}
+_OPTIONS = ("target_bpp", "target_psnr", "effort", "checkpoint", "verify", "device", "model_only")
 
 
 class IrecImageFile(ImageFile.ImageFile):
@@ -83,16 +84,17 @@ def _as_info(metadata: Metadata) -> dict[str, bytes]:
 def _save(image: Image.Image, file: Any, filename: str | bytes) -> None:
     """Write an image; keywords of ``Image.save`` are those of :func:`irec.compress`.
 
-    ``lossless`` (true where neither ``quality`` nor ``target_bpp`` is given), ``quality``,
-    ``target_bpp``, ``effort``, ``checkpoint``, ``verify``, ``device``, ``model_only``; of the
-    metadata that the image holds ``icc_profile``, ``exif`` and ``xmp`` can be replaced.
+    ``lossless`` (true where neither ``quality`` nor a target is given), ``quality``,
+    ``target_bpp``, ``target_psnr``, ``effort``, ``checkpoint``, ``verify``, ``device``,
+    ``model_only``; of the metadata that the image holds ``icc_profile``, ``exif`` and ``xmp`` can
+    be replaced.
     """
     from irec.codec import compress
 
     given = image.encoderinfo
     options = {name: given[name] for name in _OPTIONS if name in given}
     quality = given.get("quality")
-    lossless = given.get("lossless", quality is None and "target_bpp" not in given)
+    lossless = given.get("lossless", quality is None and not given.keys() & _TARGETS)
     held = metadata_of(image)
     metadata = Metadata(
         given.get("icc_profile", held.icc),

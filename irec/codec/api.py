@@ -45,6 +45,7 @@ def compress(
     lossy: bool = False,
     quality: float | int | None = None,
     target_bpp: float | int | None = None,
+    target_psnr: float | int | None = None,
     effort: int = DEFAULT_EFFORT,
     checkpoint: str | None = None,
     verify: bool = True,
@@ -59,8 +60,9 @@ def compress(
             image; grey, grey with alpha, RGB or RGBA.
         lossy: Whether colours may change; alpha never does.
         quality: Lossy only: 0 (smallest files) to 100 (best images), in steps of 0.5; 50
-            where neither it nor `target_bpp` is given.
+            where neither it nor a target is given.
         target_bpp: Lossy only: the best quality whose file has at most so many bits per pixel.
+        target_psnr: Lossy only: the lowest quality whose PSNR is so many dB or more.
         effort: How hard to search, 1 (fastest) to 9 (smallest); each level doubles the time.
         checkpoint: Name of an installed checkpoint, or path of a checkpoint folder; by default
             rvae-photo, or transform-vae-photo where `lossy`.
@@ -78,12 +80,16 @@ def compress(
         CheckpointError: There is no such checkpoint, or it is of the other kind.
         InvalidParameterError: Effort, quality or target are out of range, or contradict each other.
     """
-    if not lossy and not (quality is None and target_bpp is None):
-        raise InvalidParameterError("quality and target_bpp are for lossy compression: say lossy")
-    if quality is not None and target_bpp is not None:
-        raise InvalidParameterError("quality and target_bpp exclude each other")
+    n_given = sum(value is not None for value in (quality, target_bpp, target_psnr))
+    if n_given and not lossy:
+        raise InvalidParameterError(
+            "quality, target_bpp and target_psnr are for lossy compression: say lossy"
+        )
+    if n_given > 1:
+        raise InvalidParameterError("quality, target_bpp and target_psnr exclude each other")
     quality = checked_number(quality, "quality")
     target_bpp = checked_number(target_bpp, "target_bpp")
+    target_psnr = checked_number(target_psnr, "target_psnr")
     pixels = from_any(image)
     codec = load_codec(
         checked_checkpoint(checkpoint),
@@ -97,6 +103,7 @@ def compress(
         pixels,
         quality,
         target_bpp,
+        target_psnr,
         metadata=metadata or Metadata(),
         model_only=model_only,
     ).data
@@ -107,6 +114,7 @@ def compress_with(
     pixels: UInt8[np.ndarray, "h w c"],
     quality: float | None = None,
     target_bpp: float | None = None,
+    target_psnr: float | None = None,
     *,
     metadata: Metadata,
     model_only: bool,
@@ -114,6 +122,8 @@ def compress_with(
     """Do what :func:`compress` does once its codec is there; arguments and errors as there."""
     if target_bpp is not None:
         encoded = codec.encode_within(pixels, target_bpp)
+    elif target_psnr is not None:
+        encoded = codec.encode_reaching(pixels, target_psnr)
     elif codec.profile.is_lossy or model_only:
         encoded = codec.encode(pixels, quality)
     else:

@@ -45,7 +45,16 @@ from irec.models.registry import Model
 from irec.models.zoo import Checkpoint, CodingStatistics
 
 _COMPUTING = {
-    *("__init__", "encode", "encode_batch", "encode_within", "decode", "ideal", "ideal_batch"),
+    *(
+        "__init__",
+        "encode",
+        "encode_batch",
+        "encode_within",
+        "encode_reaching",
+        "decode",
+        "ideal",
+        "ideal_batch",
+    ),
 }
 
 

@@ -123,6 +123,8 @@ class LossyCodec(Codec):
     @torch.inference_mode()
     def encode_reaching(self, image: UInt8[np.ndarray, "h w c"], min_psnr_db: float) -> Encoded:
         """Compress an image to a PSNR; see :meth:`Codec.encode_reaching`."""
+        if not min_psnr_db > 0.0:
+            raise InvalidParameterError(f"decibels are more than 0, not {min_psnr_db:g}")
         if not self.has_quality:
             return super().encode_reaching(image, min_psnr_db)
         planes = split_planes(image)

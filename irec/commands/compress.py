@@ -73,6 +73,14 @@ def compress(
             "takes a few times as long.",
         ),
     ] = None,
+    target_psnr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DB",
+            help="With --lossy: the lowest quality whose PSNR is DB or more; takes a few times as "
+            "long.",
+        ),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -126,7 +134,7 @@ def compress(
     Without --lossy the pixels come back exactly, with --lossy only alpha does. Colour profile, EXIF
     and XMP are kept (--metadata); pixels are turned as a camera's note of its orientation says.
     """
-    asks_for_rate = quality is not None or target_bpp is not None
+    asks_for_rate = not (quality is None and target_bpp is None and target_psnr is None)
 
     def start() -> Work:
         check_device(device)
@@ -137,7 +145,7 @@ def compress(
             # Once, rather than of each image.
             raise UsageError(
                 f"{codec.checkpoint.name} is a model of one quality: it takes no --quality and no "
-                "--target-bpp"
+                "--target-bpp or --target-psnr"
             )
 
         def work(job: Job) -> Done | None:
@@ -150,7 +158,13 @@ def compress(
             prepare_target(job.target, force=force)
             kept = kept_of(picture.metadata, metadata)
             data = compress_with(
-                codec, pixels, quality, target_bpp, metadata=kept, model_only=model_only
+                codec,
+                pixels,
+                quality,
+                target_bpp,
+                target_psnr,
+                metadata=kept,
+                model_only=model_only,
             ).data
             time_of = job.source if keep_time else None
             write_result(job.target, data, overwrite=force, time_of=time_of)
@@ -163,7 +177,7 @@ def compress(
 
     with one_line_errors():
         if asks_for_rate:
-            _check_rate(lossy, quality, target_bpp)
+            _check_rate(lossy, quality, target_bpp, target_psnr)
         plan = plan_jobs(inputs, output, NAMING)
         run_jobs(plan, start, _describe_lossy if lossy else _describe, quiet=quiet)
 
@@ -193,11 +207,15 @@ def _growth(path: Path, bytes_in: int, bytes_out: int) -> Iterator[str]:
         yield "larger than the JPEG that it came from; keep that, or compress --lossy"
 
 
-def _check_rate(lossy: bool, quality: float | None, target_bpp: float | None) -> None:
+def _check_rate(
+    lossy: bool, quality: float | None, target_bpp: float | None, target_psnr: float | None
+) -> None:
     if not lossy:
-        raise UsageError("--quality and --target-bpp need --lossy")
-    if quality is not None and target_bpp is not None:
-        raise UsageError("--quality and --target-bpp exclude each other")
+        raise UsageError("--quality, --target-bpp and --target-psnr need --lossy")
+    if sum(value is not None for value in (quality, target_bpp, target_psnr)) > 1:
+        raise UsageError("--quality, --target-bpp and --target-psnr exclude each other")
+    if target_psnr is not None and not target_psnr > 0.0:
+        raise UsageError(f"--target-psnr {target_psnr:g}: decibels are more than 0")
     if target_bpp is not None and not target_bpp > 0.0:
         raise UsageError(f"--target-bpp {target_bpp:g}: bits per pixel are more than 0")
 

@@ -103,6 +103,9 @@ def test_a_lossless_file_cut_off_is_refused_either_way(tiny_checkpoint):
     [
         ({"quality": 50.0}, "say lossy"),
         ({"target_bpp": 1.0}, "say lossy"),
+        ({"target_psnr": 30.0}, "say lossy"),
+        ({"lossy": True, "target_psnr": 30.0, "target_bpp": 1.0}, "exclude each other"),
+        ({"lossy": True, "target_psnr": 0.0}, "more than 0"),
         ({"lossy": True, "quality": 50.0, "target_bpp": 1.0}, "exclude each other"),
         ({"lossy": True, "quality": 101.0}, "0 to 100"),
         ({"lossy": True, "quality": float("nan")}, "0 to 100"),

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal
 
-from irec.codec.channel_groups import GroupedSource, progression
+from irec.codec.channel_groups import GroupedSource, in_turn, progression
 from irec.coding import CoderSettings, blocks_at_each_step
 
 CODER = CoderSettings(candidates_per_step=256, steps_per_block=12, order="step")
@@ -64,3 +64,7 @@ def test_the_coarsest_comes_first_and_all_end_together():
     counts = np.bincount(rest[-100:], minlength=3)
     assert counts[1] > 20
     assert counts[2] > 20
+
+
+def test_where_priors_need_all_before_them_tensors_follow_each_other():
+    assert in_turn([2, 0, 3]).tolist() == [0, 0, 2, 2, 2]

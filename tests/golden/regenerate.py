@@ -17,6 +17,7 @@ from tests.checkpoints import (
     write_checkpoint,
     write_lattice_checkpoint,
     write_lossy_checkpoint,
+    write_transform_checkpoint,
 )
 from tests.golden import explain
 
@@ -25,6 +26,7 @@ SAMPLES = FOLDER.parent.parent / "irec" / "datamodules" / "samples"
 # Tiny models of their own: whatever is shipped may be replaced, and these files still decode.
 LOSSLESS_MODEL, LOSSY_MODEL = FOLDER / "models" / "lossless", FOLDER / "models" / "lossy"
 LATTICE_MODEL = FOLDER / "models" / "lattice"
+TRANSFORM_MODEL = FOLDER / "models" / "transform"
 METADATA = Metadata(icc=b"a profile", exif=b"MM\0*\0\0\0\x08\0\0", xmp=b"<x:xmpmeta/>")
 
 
@@ -57,7 +59,7 @@ def drawings() -> dict[str, np.ndarray]:
     }
 
 
-def lossy_files() -> dict[str, bytes]:
+def lossy_files(model: Path) -> dict[str, bytes]:
     """Lossy files of every colour kind, at qualities from end to end, and one that is cut off."""
     pinned = images()
     astronaut = read_image(SAMPLES / "astronaut.png")
@@ -70,11 +72,20 @@ def lossy_files() -> dict[str, bytes]:
         "rgb_64x128_q90": (astronaut[:64, 192:320], 90.0),
     }
     files = {
-        name: irec.compress(pixels, lossy=True, quality=quality, checkpoint=str(LOSSY_MODEL))
+        name: irec.compress(pixels, lossy=True, quality=quality, checkpoint=str(model))
         for name, (pixels, quality) in chosen.items()
     }
     whole = files.pop("rgb_64x128_q90")
     return {**files, "rgb_64x128_q90_truncated": whole[: len(whole) // 2]}
+
+
+def write_lossy_files(folder: Path, model: Path) -> None:
+    """Write files made with a model, and what they decode to."""
+    folder.mkdir(exist_ok=True)
+    for name, data in lossy_files(model).items():
+        decoded = irec.decompress(data, allow_truncated=True, checkpoint=str(model))
+        (folder / f"{name}.png").write_bytes(encode_image(decoded, ".png"))
+        (folder / f"{name}.irec").write_bytes(data)
 
 
 def main() -> None:
@@ -85,6 +96,7 @@ def main() -> None:
     write_checkpoint(LOSSLESS_MODEL)
     write_lossy_checkpoint(LOSSY_MODEL)
     write_lattice_checkpoint(LATTICE_MODEL)
+    write_transform_checkpoint(TRANSFORM_MODEL)
     for folder, model in ((FOLDER, LOSSLESS_MODEL), (FOLDER / "lattice", LATTICE_MODEL)):
         folder.mkdir(exist_ok=True)
         for name, pixels in images().items():
@@ -95,10 +107,8 @@ def main() -> None:
         (FOLDER / f"{name}.png").write_bytes(encode_image(pixels, ".png"))
         data = irec.compress(pixels, checkpoint=str(LOSSLESS_MODEL), metadata=METADATA)
         (FOLDER / f"{name}.irec").write_bytes(data)
-    for name, data in lossy_files().items():
-        decoded = irec.decompress(data, allow_truncated=True, checkpoint=str(LOSSY_MODEL))
-        (FOLDER / "lossy" / f"{name}.png").write_bytes(encode_image(decoded, ".png"))
-        (FOLDER / "lossy" / f"{name}.irec").write_bytes(data)
+    write_lossy_files(FOLDER / "lossy", LOSSY_MODEL)
+    write_lossy_files(FOLDER / "transform", TRANSFORM_MODEL)
 
     explain.PAGE.write_text(page())
 

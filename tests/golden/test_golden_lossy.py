@@ -1,4 +1,4 @@
-"""Lossy files of format version 1, made with a tiny model of their own, decode as pinned.
+"""Lossy files of format version 1, made with tiny models of their own, decode as pinned.
 
 The promise is equality on one device, and one grey level between devices.
 """
@@ -18,18 +18,26 @@ from irec.errors import BitstreamError
 from irec.images import read_image
 from tests.instruction_sets import each_of
 
-FOLDER = Path(__file__).parent / "lossy"
-MODEL = str(FOLDER.parent / "models" / "lossy")
-FILES = sorted(FOLDER.glob("*.irec"))
+FOLDER = Path(__file__).parent
+FILES = sorted(path for kind in ("lossy", "transform") for path in FOLDER.glob(f"{kind}/*.irec"))
 
 _DECODE_ALL = """
 import sys
 from pathlib import Path
 import irec
-for path in map(Path, sys.argv[2:]):
-    pixels = irec.decompress(path.read_bytes(), allow_truncated=True, checkpoint=sys.argv[1])
+for path in map(Path, sys.argv[1:]):
+    model = str(path.parent.parent / "models" / path.parent.name)
+    pixels = irec.decompress(path.read_bytes(), allow_truncated=True, checkpoint=model)
     sys.stdout.write(pixels.tobytes().hex() + "\\n")
 """
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}-{path.stem}"
+
+
+def model_of(path: Path) -> str:
+    return str(FOLDER / "models" / path.parent.name)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> int:
@@ -42,17 +50,17 @@ def test_every_colour_kind_is_pinned():
     assert kinds == {"RGB", "RGBA", "GREY", "GREY_ALPHA"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_pinned_files_decode(path):
     is_cut = "truncated" in path.stem
-    decoded = irec.decompress(path.read_bytes(), allow_truncated=is_cut, checkpoint=MODEL)
+    decoded = irec.decompress(path.read_bytes(), allow_truncated=is_cut, checkpoint=model_of(path))
     assert difference(decoded, read_image(path.with_suffix(".png"))) <= 1
 
 
-def test_the_file_that_was_cut_off_is_refused_unless_that_is_allowed():
-    (path,) = FOLDER.glob("*truncated.irec")
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*truncated.irec")), ids=name_of)
+def test_the_file_that_was_cut_off_is_refused_unless_that_is_allowed(path):
     with pytest.raises(BitstreamError, match="allow-truncated"):
-        irec.decompress(path.read_bytes(), checkpoint=MODEL)
+        irec.decompress(path.read_bytes(), checkpoint=model_of(path))
 
 
 @pytest.mark.parametrize("capability", each_of("default", "avx2"))
@@ -63,7 +71,7 @@ def test_pinned_files_decode_with_another_instruction_set(capability):
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.getcwd(),
     }
-    command = [sys.executable, "-c", _DECODE_ALL, MODEL, *map(str, FILES)]
+    command = [sys.executable, "-c", _DECODE_ALL, *map(str, FILES)]
     run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     for path, line in zip(FILES, run.stdout.splitlines(), strict=True):
         expected = read_image(path.with_suffix(".png"))
@@ -73,8 +81,8 @@ def test_pinned_files_decode_with_another_instruction_set(capability):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_pinned_files_decode_on_a_gpu(path):
     data = path.read_bytes()
-    decoded = irec.decompress(data, allow_truncated=True, checkpoint=MODEL, device="cuda")
+    decoded = irec.decompress(data, allow_truncated=True, checkpoint=model_of(path), device="cuda")
     assert difference(decoded, read_image(path.with_suffix(".png"))) <= 1
