@@ -1,0 +1,98 @@
+"""The authors' grid: overhead and time of the published coder over Omega, epsilon and beams.
+
+    python benchmarks/published_grid.py --images data/cifar10/test.npy --out published_grid
+
+Compresses a few images with the published coder (arXiv 2010.01185) at each point of the grid,
+Omega 2 to 6, 1 + epsilon 1, 1.1, 1.2 and 1.5, B 1, 10 and 50, and writes published_grid.csv and
+published_grid.png: heat maps of overhead (file over negative ELBO) and of seconds to encode. The
+whole grid takes long: candidates of a step are exp(Omega (1 + epsilon)), so points of more than
+--max-candidates (times beams) are left out and stay white.
+"""
+
+import argparse
+import csv
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from irec.codec.reference import ReferenceCodec
+from irec.coding.faithful import FaithfulSettings
+from irec.datamodules.image_files import read_sources
+from irec.models.zoo import load_checkpoint
+
+OMEGAS = (2.0, 3.0, 4.0, 5.0, 6.0)
+EXTRA_SAMPLES = (1.0, 1.1, 1.2, 1.5)
+BEAMS = (1, 10, 50)
+
+
+def main() -> None:
+    """Measure the grid and draw it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--images", type=Path, nargs="+", required=True)
+    parser.add_argument("--checkpoint", default="rvae-small")
+    parser.add_argument("--n-images", type=int, default=2)
+    parser.add_argument("--crop", type=int, default=32, help="images are cut to so many pixels")
+    parser.add_argument("--max-candidates", type=int, default=40_000, help="per step, times beams")
+    parser.add_argument("--out", type=Path, default=Path("published_grid"))
+    arguments = parser.parse_args()
+    images = [image[: arguments.crop, : arguments.crop] for image in read_sources(arguments.images)]
+    rows = list(_measure(arguments, images[: arguments.n_images]))
+    with arguments.out.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    _draw(rows, arguments.out.with_suffix(".png"))
+
+
+def _measure(arguments: argparse.Namespace, images: list[np.ndarray]) -> Iterator[dict[str, float]]:
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    for n_beams in BEAMS:
+        for omega in OMEGAS:
+            for extra in EXTRA_SAMPLES:
+                settings = FaithfulSettings(omega, extra - 1.0, n_beams)
+                if settings.n_candidates * n_beams > arguments.max_candidates:
+                    continue
+                codec = ReferenceCodec(checkpoint, settings)
+                start = time.perf_counter()
+                encoded = codec.encode_batch(images)
+                seconds = (time.perf_counter() - start) / len(images)
+                for image, one in zip(images, encoded, strict=True):
+                    assert np.array_equal(codec.decode(one.data), image)
+                ideal = sum(one.total_bits for one in codec.ideal_batch(images, n_samples=4))
+                sent = sum(one.index_bits + one.residual_bits for one in encoded)
+                row = {"n_beams": n_beams, "omega": omega, "extra_samples": extra}
+                row |= {"overhead": sent / ideal - 1.0, "encode_s": seconds}
+                print(row, flush=True)
+                yield row
+
+
+def _draw(rows: list[dict[str, float]], path: Path) -> None:
+    drawing = Figure(figsize=(3.4 * len(BEAMS), 6.4), layout="constrained")
+    for line, (figure, name) in enumerate((("overhead", "overhead (%)"), ("encode_s", "s/image"))):
+        scale = 100.0 if figure == "overhead" else 1.0
+        shown = [scale * row[figure] for row in rows]
+        for column, n_beams in enumerate(BEAMS):
+            values = np.full((len(EXTRA_SAMPLES), len(OMEGAS)), math.nan)
+            for row in rows:
+                if row["n_beams"] == n_beams:
+                    where = EXTRA_SAMPLES.index(row["extra_samples"]), OMEGAS.index(row["omega"])
+                    values[where] = scale * row[figure]
+            axes = drawing.add_subplot(2, len(BEAMS), line * len(BEAMS) + column + 1)
+            axes.imshow(values, vmin=min(shown), vmax=max(shown), cmap="viridis", aspect="auto")
+            for (i, j), value in np.ndenumerate(values):
+                if math.isfinite(value):
+                    axes.text(j, i, f"{value:.1f}", ha="center", va="center", color="white")
+            axes.set_xticks(range(len(OMEGAS)), [f"{omega:g}" for omega in OMEGAS])
+            axes.set_yticks(range(len(EXTRA_SAMPLES)), [f"{extra:g}" for extra in EXTRA_SAMPLES])
+            axes.set(title=f"{name}, B = {n_beams}", xlabel="Omega", ylabel="1 + epsilon")
+    drawing.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
