@@ -7,10 +7,11 @@ the note the picture would come back lying on its side. What would change them o
 A leaf, as ``irec.errors`` is: every layer may import it.
 """
 
+import contextlib
 import io
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ _WRITERS: dict[str, tuple[str, Collection[int], dict[str, Any]]] = {
 OUTPUT_SUFFIXES = frozenset(_WRITERS)
 METADATA_SUFFIXES = frozenset({".png", ".webp"})
 MAX_SIDE = 1 << 16
+# About as many as Pillow takes without a warning.
+DEFAULT_MAX_PIXELS = 100_000_000
 _KINDS = {1: "greyscale", 2: "greyscale with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 
@@ -107,7 +110,7 @@ def read_picture(
     name = "the image" if isinstance(source, bytes) else str(source)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _at_most(max_pixels):
             # Of large photographs and damaged metadata; what matters is an error besides.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=_FORMATS) as image:
@@ -133,6 +136,18 @@ def read_picture(
         raise DataError(f"{name}: damaged or unreadable ({error})") from error
 
 
+@contextlib.contextmanager
+def _at_most(max_pixels: int | None) -> Iterator[None]:
+    """Let Pillow open what the caller's limit allows, where that is beyond Pillow's own."""
+    before = Image.MAX_IMAGE_PIXELS
+    try:
+        if max_pixels is not None and before is not None:
+            Image.MAX_IMAGE_PIXELS = max(before, max_pixels)
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def check_size(width: int, height: int, max_pixels: int | None, name: str) -> None:
     """Raise an UnsupportedImageError where an image has more pixels, or longer sides, than fit."""
     if max(width, height) > MAX_SIDE:
@@ -142,7 +157,7 @@ def check_size(width: int, height: int, max_pixels: int | None, name: str) -> No
     if max_pixels is not None and width * height > max_pixels:
         raise UnsupportedImageError(
             f"{name}: {width}x{height} pixels are more than the limit of {max_pixels:,}; "
-            "raise it with --max-pixels"
+            "raise it (max_pixels, --max-pixels)"
         )
 
 

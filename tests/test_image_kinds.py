@@ -235,6 +235,15 @@ def test_too_many_pixels_are_refused_before_they_are_read(tmp_path):
         read_picture(tmp_path / "large.png", max_pixels=149)
 
 
+def test_the_limit_of_the_caller_counts_where_it_is_beyond_that_of_pillow(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    Image.fromarray(noise(10, 15, 3)).save(tmp_path / "large.png")
+    with pytest.raises(UnsupportedImageError, match="too large"):
+        read_picture(tmp_path / "large.png")
+    assert read_picture(tmp_path / "large.png", max_pixels=150).pixels.shape == (10, 15, 3)
+    assert Image.MAX_IMAGE_PIXELS == 50
+
+
 @pytest.mark.parametrize(
     ("image", "expected"),
     [

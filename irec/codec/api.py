@@ -19,7 +19,7 @@ from irec.codec.encoded import Encoded, FileDescription
 from irec.codec.stored import StoredCodec
 from irec.coding import DEFAULT_EFFORT
 from irec.errors import CheckpointError, InvalidParameterError
-from irec.images import from_any
+from irec.images import DEFAULT_MAX_PIXELS, check_size, from_any
 from irec.metadata import Metadata
 from irec.models.registry import kind_of
 from irec.models.zoo import (
@@ -147,6 +147,7 @@ def decompress(
     allow_truncated: bool = False,
     checkpoint: str | None = None,
     device: str = "cpu",
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
 ) -> UInt8[np.ndarray, "h w c"]:
     """Decompress an ``.irec`` file.
 
@@ -156,6 +157,8 @@ def decompress(
             is left, and damage to that goes unnoticed.
         checkpoint: Name or path of the checkpoint; found by the file's fingerprint where None.
         device: Where to compute.
+        max_pixels: Larger images are refused before any work, which grows with the pixels however
+            short a file is; None for no limit.
 
     Returns:
         The image, uint8 [h, w, c] with c = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
@@ -163,8 +166,11 @@ def decompress(
     Raises:
         BitstreamError: The bytes are damaged, foreign, or need another model or irec.
         CheckpointError: There is no such checkpoint.
+        UnsupportedImageError: The image has more than `max_pixels`.
     """
     data = checked_bytes(data)
+    header = read_header(data)
+    check_size(header.width, header.height, max_pixels, "the file's image")
     codec = codec_for(
         data, checkpoint=checked_checkpoint(checkpoint), device=str(checked_device(device))
     )

@@ -10,7 +10,6 @@ import typer
 from irec.commands.batch import Done, Work, one_line_errors, prepare_target, run_jobs
 from irec.commands.jobs import Job, Naming, UsageError, plan_jobs
 from irec.commands.options import (
-    DEFAULT_MAX_PIXELS,
     DeviceOption,
     ForceOption,
     KeepTimeOption,
@@ -24,7 +23,7 @@ from irec.commands.options import (
 from irec.commands.streams import source_of, write_result
 from irec.errors import IrecError
 from irec.files import OutputFileError, read_file
-from irec.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, read_picture
+from irec.images import DEFAULT_MAX_PIXELS, IMAGE_SUFFIXES, JPEG_SUFFIXES, read_picture
 
 if TYPE_CHECKING:
     from irec.codec import Codec

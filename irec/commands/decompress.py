@@ -15,7 +15,6 @@ from irec.commands.batch import (
 )
 from irec.commands.jobs import STREAM, Job, Naming, plan_jobs
 from irec.commands.options import (
-    DEFAULT_MAX_PIXELS,
     DeviceOption,
     FileCheckpointOption,
     ForceOption,
@@ -31,6 +30,7 @@ from irec.commands.streams import read_irec, write_result
 from irec.errors import IrecError
 from irec.files import OutputFileError
 from irec.images import (
+    DEFAULT_MAX_PIXELS,
     METADATA_SUFFIXES,
     OUTPUT_SUFFIXES,
     check_size,

@@ -50,7 +50,6 @@ MetadataOption = Annotated[
         "a photograph was taken), icc (the colour profile only) or none.",
     ),
 ]
-DEFAULT_MAX_PIXELS = 100_000_000
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 FileCheckpointOption = Annotated[

@@ -111,3 +111,11 @@ def test_files_say_what_metadata_they_hold(tiny_checkpoint):
         picture(9, 9, 3), effort=1, checkpoint=str(tiny_checkpoint), metadata=METADATA
     )
     assert irec.codec.describe(data, str(tiny_checkpoint)).metadata == METADATA
+
+
+def test_the_pixels_that_are_decoded_are_bounded():
+    data = StoredCodec().encode(np.zeros((30, 50, 3), np.uint8)).data
+    with pytest.raises(UnsupportedImageError, match=r"50x30 pixels .* limit of 1,499"):
+        irec.decompress(data, max_pixels=1499)
+    assert irec.decompress(data, max_pixels=1500).shape == (30, 50, 3)
+    assert irec.decompress(data, max_pixels=None).shape == (30, 50, 3)
