@@ -190,8 +190,8 @@ def _picture(image: Image.Image, name: str, convert: bool) -> Picture:
                 f"{name}: {obstacle.reason}; convert it to 8-bit RGB, RGBA or greyscale first{hint}"
             )
     key = transparent_colour(image)
-    image = upright(image)
-    metadata = metadata_of(image)
+    opened, image = image, upright(image)
+    metadata = metadata_of(image, opened)
     if found:
         image = converted(image)
         if any(obstacle.is_of_colour for obstacle in found):

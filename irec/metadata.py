@@ -3,9 +3,12 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 _ORIENTATION = 0x0112
+# Exif 2.32: what of a TIFF's tags says something of the picture, not of how its bytes lie.
+_DESCRIPTIVE = (270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 33432)
+_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,17 @@ class Metadata:
         return {name: value for name, value in values.items() if value}
 
 
-def metadata_of(image: Image.Image) -> Metadata:
-    """Return the metadata of an upright, loaded image; of its EXIF the orientation is left out."""
+def metadata_of(image: Image.Image, source: Image.Image | None = None) -> Metadata:
+    """Return the metadata of an upright, loaded image; of its EXIF the orientation is left out.
+
+    Args:
+        image: the image.
+        source: as it was opened, if `image` is a copy, which forgets a TIFF's tags.
+    """
     info = image.info
     return Metadata(
         _as_bytes(info.get("icc_profile")),
-        _exif_of(image),
+        _exif_of(source or image),
         _as_bytes(info.get("xmp") or info.get("XML:com.adobe.xmp")),
     )
 
@@ -67,11 +75,18 @@ def pillow_options(metadata: Metadata, file_format: str) -> dict[str, Any]:
 
 def _exif_of(image: Image.Image) -> bytes | None:
     try:
-        exif = image.getexif()
-        exif.pop(_ORIENTATION, None)
-        if not exif:
-            return None
-        return exif.tobytes().removeprefix(b"Exif\0\0")
+        found, exif = image.getexif(), Image.Exif()
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            exif.update({tag: found[tag] for tag in _DESCRIPTIVE if tag in found})
+            for ifd in (_EXIF_IFD, _GPS_IFD):
+                if held := found.get_ifd(ifd):
+                    exif.get_ifd(ifd).update(held)
+            is_empty = not (exif or exif.get_ifd(_EXIF_IFD) or exif.get_ifd(_GPS_IFD))
+        else:
+            exif.load(found.tobytes())
+            exif.pop(_ORIENTATION, None)
+            is_empty = not exif
+        return None if is_empty else exif.tobytes().removeprefix(b"Exif\0\0")
     except Exception:  # damaged EXIF data say nothing
         return None
 

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from irec.errors import DataError, UnsupportedImageError
-from irec.images import from_any, read_image, read_picture
+from irec.images import encode_image, from_any, read_image, read_picture
 from tests.pictures import noise
 
 
@@ -215,6 +215,26 @@ def test_orientation_is_the_same_for_files_and_images_in_memory(file_format, ori
             if is_loaded:
                 image.load()
             np.testing.assert_array_equal(from_any(image), pixels)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "WEBP", "JPEG"])
+def test_exif_data_are_kept_but_for_the_orientation(file_format, orientation):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "Maker"
+    exif.get_ifd(0x8769)[0x9003] = "2020:01:01 00:00:00"
+    exif.get_ifd(0x8825)[1] = "N"
+    buffer = io.BytesIO()
+    Image.fromarray(noise(4, 6, 3)).save(buffer, file_format, exif=exif)
+    picture = read_picture(buffer.getvalue())
+    written = encode_image(picture.pixels, ".png", picture.metadata)
+    with Image.open(io.BytesIO(written)) as image:
+        found = image.getexif()
+        assert found[0x010F] == "Maker"
+        assert 0x0112 not in found
+        if file_format != "TIFF":  # into which Pillow writes neither
+            assert found.get_ifd(0x8769)[0x9003] == "2020:01:01 00:00:00"
+            assert found.get_ifd(0x8825)[1] == "N"
 
 
 def test_damaged_exif_data_do_not_keep_an_image_from_being_read():
