@@ -133,7 +133,7 @@ class LatticeCodec(Codec):
     ) -> None:
         """Set up a codec; arguments and errors as for :class:`Codec`."""
         super().__init__(checkpoint, effort=effort, seed=seed, verify=verify, device=device)
-        self._model, self._estimator = self._copies_of(checkpoint.model)
+        self._model, _ = self._copies_of(checkpoint.model)
         put_on_grid(self._model)
         coding = checkpoint.coding
         self._side_info = self.profile.side_info_model(coding.usual_steps, coding.usual_rho)
@@ -186,13 +186,12 @@ class LatticeCodec(Codec):
         planes = split_planes(image)
         kl = likelihood = 0.0
         for tile in self._tiles(*planes.size):
-            pixels = for_model(tile.cut(planes.coded), self._estimator.top)
-            is_grey = pixels.new_tensor([float(len(planes.coded) == 1)])
+            pixels = tile.cut(planes.coded)
             for _ in range(n_samples):
+                # In the arithmetic of the files: float32 would differ by a thousandth.
                 latents = PosteriorSampler(generator)
-                known = KnownPixels(pixels, len(planes.coded))
-                size = (tile.height, tile.width)
-                self._estimator.generate(latents, known, size, is_grey, pixels)
+                known = KnownPixels(for_model(pixels, self._model.top), len(pixels))
+                self._generate(latents, known, pixels.shape, pixels)
                 kl += sum(one.double().sum().item() for one in latents.kl_nats)
                 likelihood += sum(one.double().sum().item() for one in known.nats)
         to_bits = 1.0 / (n_samples * math.log(2.0))
