@@ -1,10 +1,11 @@
 """The best quality for a size, and the smallest file for a PSNR: few files, guided by estimates."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from irec.codec.base import Encoded
+File = TypeVar("File")
 
 
 def interpolated(known: Mapping[int, float], n_indices: int) -> list[float]:
@@ -16,9 +17,9 @@ def interpolated(known: Mapping[int, float], n_indices: int) -> list[float]:
 def first_that_fits(
     preferred: Sequence[int],
     estimates: Sequence[float],
-    encode: Callable[[int], Encoded],
-    excess: Callable[[Encoded], float],
-) -> Encoded | None:
+    encode: Callable[[int], File],
+    excess: Callable[[File], float],
+) -> File | None:
     """Return the file of the most preferred quality index that fits.
 
     Neither size nor PSNR need grow with the quality, so every index counts that may fit. Each file
@@ -34,7 +35,7 @@ def first_that_fits(
         The file, or None where none fits of those that the estimates point to, nor the last.
     """
     errors: dict[int, float] = {}  # of the estimates, by place among `preferred`
-    best: tuple[int, Encoded] | None = None
+    best: tuple[int, File] | None = None
     while True:
         end = len(preferred) if best is None else best[0]
         place = next((n for n in range(end) if _may_fit(n, estimates, errors)), None)

@@ -52,7 +52,7 @@ import numpy as np
 import torch
 from irec.models.zoo import load_checkpoint
 
-model = load_checkpoint().model.double()
+model = load_checkpoint("rvae-small").model.double()
 generator = torch.Generator().manual_seed(0)
 
 def source(prior, posterior, tensor):

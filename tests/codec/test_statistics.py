@@ -54,4 +54,4 @@ def test_statistics_are_for_an_area_of_32_by_32(tmp_path):
     kl_steps = measure_lossy(model, [image]).usual_steps
     with torch.inference_mode():
         again = measure_lossy(model, [np.concatenate([image, image])])
-    assert again.usual_steps == kl_steps
+    assert again.usual_steps == pytest.approx(kl_steps, rel=0.05)

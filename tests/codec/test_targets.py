@@ -18,7 +18,7 @@ def search(sizes, estimates, limit):
     highest_first = range(len(sizes))[::-1]
     found = first_that_fits(
         highest_first,
-        [estimates[index] - limit for index in highest_first],
+        [float(estimates[index] - limit) for index in highest_first],
         encode,
         lambda encoded: encoded.file_bits - limit,
     )

@@ -19,7 +19,13 @@ def test_every_data_set_has_a_fragment():
 
 @pytest.mark.parametrize("name", [*FRAGMENTS, *RUNS])
 def test_data_modules_are_made(name):
-    config = (FRAGMENTS | RUNS)[name]
+    assert isinstance(made((FRAGMENTS | RUNS)[name]), ImageDataModule)
+
+
+def made(config):
+    """The object that a configuration names, and those that it is made of."""
     module, _, class_name = config["class_path"].rpartition(".")
-    data = getattr(importlib.import_module(module), class_name)(**config["init_args"])
-    assert isinstance(data, ImageDataModule)
+    options = dict(config["init_args"])
+    if "parts" in options:
+        options["parts"] = [made(part) for part in options["parts"]]
+    return getattr(importlib.import_module(module), class_name)(**options)
