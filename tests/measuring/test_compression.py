@@ -37,7 +37,7 @@ def test_impossible_qualities_are_refused(codec, asked, message):
 def test_a_model_of_one_rate_has_no_qualities(tiny_checkpoint):
     codec = CoderOptions(effort=1).codec(load_checkpoint(tiny_checkpoint))
     assert list(CoderOptions().qualities_for(codec)) == [None]
-    with pytest.raises(InvalidParameterError, match="several rates"):
+    with pytest.raises(InvalidParameterError, match="several qualities"):
         CoderOptions(qualities=[50.0]).qualities_for(codec)
 
 
