@@ -21,6 +21,8 @@ def start(*arguments, cwd, **environment):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Shells have what they start in the background ignore Ctrl-C, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -116,6 +116,8 @@ def test_ctrl_c_ends_in_one_line_and_whole_files(images, checkpoint, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever starts the tests may ignore Ctrl-C, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert "a.irec" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
