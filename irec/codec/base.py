@@ -15,6 +15,7 @@ from irec.bitstream import (
     Bitstream,
     Header,
     Profile,
+    SideInfoModel,
     TileCode,
     TilePlan,
     check_pixels,
@@ -41,12 +42,12 @@ from irec.errors import (
 )
 from irec.metadata import Metadata
 from irec.models.neutral import neutral_torch
-from irec.models.registry import Model
 from irec.models.zoo import Checkpoint, CodingStatistics
 
 _COMPUTING = {
     *(
         "__init__",
+        "_prepare",
         "encode",
         "encode_batch",
         "encode_within",
@@ -113,6 +114,7 @@ class Codec(abc.ABC):
         self.seed = seed
         self.verify = verify
         self.device = checked_device(device)
+        self._prepare()
 
     @property
     def name(self) -> str:
@@ -270,12 +272,20 @@ class Codec(abc.ABC):
         """Quality and lambda that a file was made for, as far as the model knows such."""
         return None, None
 
-    def _copies_of(self, model: Model) -> tuple[Any, Any]:
-        """Return the model in float64 for coding, and in float32 where rounding may differ."""
+    @abc.abstractmethod
+    def _prepare(self) -> None:
+        """Make what a kind of codec needs of its checkpoint; the last step of setting up."""
+
+    def _copy_of_model(self, dtype: torch.dtype) -> Any:
+        """Return the model on the device: float64 codes, float32 is where rounding may differ."""
         # Weights born in inference mode, in which Lightning predicts, take part in no gradient.
         with torch.inference_mode(False):
-            on_device = copy.deepcopy(model).to(self.device)
-            return copy.deepcopy(on_device).double(), on_device
+            return copy.deepcopy(self.checkpoint.model).to(self.device, dtype)
+
+    def _usual_side_info(self) -> SideInfoModel:
+        """Return what is usual of the latent tensors of a checkpoint of one quality."""
+        coding = self.checkpoint.coding
+        return self.profile.side_info_model(coding.usual_steps, coding.usual_rho)
 
     def _finish(
         self, stream: Bitstream, pixels: UInt8[np.ndarray, "h w c"], quality: float | None = None

@@ -29,13 +29,12 @@ from irec.codec.latent_sources import DecodingSource, EncodingSource
 from irec.codec.planes import split_planes
 from irec.codec.statistics import measure_lattice
 from irec.codec.tiles import Tile, tiles_of
-from irec.coding import DEFAULT_EFFORT
 from irec.models.exact import put_on_grid
 from irec.models.latent_source import LatentSource, PosteriorSampler
 from irec.models.lattice import PixelSource, Place
 from irec.models.lattice_rvae import KnownPixels, LatticeRVAE, cropped
 from irec.models.mixtures import MixtureParameters
-from irec.models.zoo import Checkpoint, CodingStatistics
+from irec.models.zoo import CodingStatistics
 
 
 class EncodingPixels:
@@ -122,21 +121,11 @@ class LatticeCodec(Codec):
     profile = LATTICE
     network = LatticeRVAE
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        effort: int = DEFAULT_EFFORT,
-        seed: int = 0,
-        verify: bool = True,
-        device: str | torch.device = "cpu",
-    ) -> None:
-        """Set up a codec; arguments and errors as for :class:`Codec`."""
-        super().__init__(checkpoint, effort=effort, seed=seed, verify=verify, device=device)
-        self._model, _ = self._copies_of(checkpoint.model)
+    def _prepare(self) -> None:
+        """Put the weights on the grid on which no sum rounds."""
+        self._model = self._copy_of_model(torch.float64)
         put_on_grid(self._model)
-        coding = checkpoint.coding
-        self._side_info = self.profile.side_info_model(coding.usual_steps, coding.usual_rho)
+        self._side_info = self._usual_side_info()
 
     @torch.inference_mode()
     def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:

@@ -29,10 +29,9 @@ from irec.codec.latent_sources import DecodingSource, EncodingSource
 from irec.codec.planes import Planes, split_planes
 from irec.codec.statistics import measure_lossless
 from irec.codec.tiles import tiles_of
-from irec.coding import DEFAULT_EFFORT
 from irec.models.latent_source import PosteriorSampler
 from irec.models.rvae import RVAE
-from irec.models.zoo import Checkpoint, CodingStatistics
+from irec.models.zoo import CodingStatistics
 
 
 class LosslessCodec(Codec):
@@ -41,20 +40,11 @@ class LosslessCodec(Codec):
     profile = LOSSLESS
     network = RVAE
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        effort: int = DEFAULT_EFFORT,
-        seed: int = 0,
-        verify: bool = True,
-        device: str | torch.device = "cpu",
-    ) -> None:
-        """Set up a codec; arguments and errors as for :class:`Codec`."""
-        super().__init__(checkpoint, effort=effort, seed=seed, verify=verify, device=device)
-        self._model, self._estimator = self._copies_of(checkpoint.model)
-        coding = checkpoint.coding
-        self._side_info = self.profile.side_info_model(coding.usual_steps, coding.usual_rho)
+    def _prepare(self) -> None:
+        """Copy the model: one that codes, and one for all that may differ by rounding."""
+        self._model = self._copy_of_model(torch.float64)
+        self._estimator = self._copy_of_model(torch.float32)
+        self._side_info = self._usual_side_info()
 
     def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
         """Compress an image; see :meth:`Codec.encode`."""

@@ -81,11 +81,15 @@ class LossyCodec(Codec):
             refinement_steps = _REFINEMENT_STEPS[effort]
         elif refinement_steps < 0:
             raise InvalidParameterError(f"there are no {refinement_steps} refinement steps")
-        self._model, self._estimator = self._copies_of(checkpoint.model)
         is_refined = self._model.config.distortion == "mse"
         self.refinement_steps = refinement_steps if is_refined else 0
         self.qualities = Qualities(self._model.config.lambdas, checkpoint.name)
         self._groups = checkpoint.coding.channel_groups
+
+    def _prepare(self) -> None:
+        """Copy the model: one that codes, and one for all that may differ by rounding."""
+        self._model = self._copy_of_model(torch.float64)
+        self._estimator = self._copy_of_model(torch.float32)
 
     @property
     def has_quality(self) -> bool:

@@ -43,6 +43,9 @@ class StoredCodec(Codec):
         """No model's."""
         return "none"
 
+    def _prepare(self) -> None:
+        """Nothing: there is no model."""
+
     def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
         """Compress an image; see :meth:`Codec.encode`."""
         if quality is not None:
