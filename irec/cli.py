@@ -16,10 +16,13 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from irec.callbacks.config_saver import RunConfigSaver
-from irec.callbacks.epoch_lines import EpochLines
-from irec.callbacks.run_checkpoint import RunCheckpoint
-from irec.callbacks.termination import EndOnSigterm, Terminated
+from irec.callbacks.training import (
+    EndOnSigterm,
+    EpochLines,
+    RunCheckpoint,
+    RunConfigSaver,
+    Terminated,
+)
 from irec.datamodules.base import ImageDataModule
 from irec.errors import CheckpointError, IrecError
 from irec.lightning_modules.predict import PredictModule
@@ -27,7 +30,7 @@ from irec.measuring.compression import CoderOptions
 from irec.terminal import say
 
 if TYPE_CHECKING:
-    from irec.callbacks.wandb_logger import AutoOfflineWandbLogger
+    from irec.callbacks.loggers import AutoOfflineWandbLogger
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _EXIT_FAILED, _EXIT_INTERRUPTED, _EXIT_TERMINATED = 1, 130, 143
@@ -145,7 +148,7 @@ class IrecCLI(LightningCLI):
         if not self.trainer.loggers:
             return []
         # Imported where somebody logs: wandb takes a second.
-        from irec.callbacks.wandb_logger import AutoOfflineWandbLogger
+        from irec.callbacks.loggers import AutoOfflineWandbLogger
 
         return [one for one in self.trainer.loggers if isinstance(one, AutoOfflineWandbLogger)]
 

@@ -130,7 +130,7 @@ def test_a_full_disk_in_fit_is_one_line(images, monkeypatch, capsys):
     def fail(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("irec.callbacks.run_checkpoint.RunCheckpoint.on_validation_end", fail)
+    monkeypatch.setattr("irec.callbacks.training.RunCheckpoint.on_validation_end", fail)
     assert main([*fit_arguments(images, epochs=1), "--trainer.num_sanity_val_steps=0"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "irec: the disk is full"
 

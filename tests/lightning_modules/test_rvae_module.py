@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
-from irec.callbacks.run_checkpoint import RunCheckpoint
+from irec.callbacks.training import RunCheckpoint
 from irec.codec.export import export_checkpoint
 from irec.datamodules.image_folder import ImageFolderDataModule
 from irec.errors import CheckpointError

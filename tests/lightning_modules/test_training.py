@@ -6,8 +6,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from irec.callbacks.averaging import AveragedWeights
-from irec.callbacks.run_checkpoint import RunCheckpoint
+from irec.callbacks.training import AveragedWeights, RunCheckpoint
 from irec.datamodules.image_folder import ImageFolderDataModule
 from irec.errors import DataError, InvalidParameterError, TrainingError
 from tests.lightning_modules.test_rvae_module import tiny_module, trainer

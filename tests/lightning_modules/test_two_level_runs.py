@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from irec.callbacks.run_checkpoint import RunCheckpoint
+from irec.callbacks.training import RunCheckpoint
 from irec.codec import LossyCodec
 from irec.codec.export import export_checkpoint
 from irec.errors import CheckpointError
