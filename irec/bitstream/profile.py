@@ -78,14 +78,15 @@ class Profile:
         )
 
 
-# K and M as measured in irec.coding.settings. Tiles bound the memory of the float64 pass and keep
-# the grid of likelihood parameters safe (irec.bitstream.grid).
+# What the coders' constants lose and how long they take: benchmarks/posteriors.py. Tiles bound the
+# memory of the float64 pass and keep the grid of likelihood parameters safe (irec.bitstream.grid).
 LOSSLESS = Profile(
     number=0,
     name="lossless",
     coder=CoderSettings(
-        candidates_per_step=64,
-        steps_per_block=4,
+        candidates_per_step=128,
+        steps_per_block=3,
+        steps_per_rho_index=1,
         blocks_per_stream=64,
         min_dims_per_block=16,
         order="block",
@@ -102,20 +103,17 @@ LATTICE = Profile(
     max_tile_side=1024,
 )
 
-# Steps in order let the beginning of a file decode. M = 256 was best for the time: on latents
-# of 130,000 nats (sent - log-ratio) / KL with 256 beams is 6.3 % in 36 us a nat, 8.6 % in 31 us
-# with M = 64. Blocks must hold enough nats for their most telling dimension: measured on a part of
-# kodim07 at quality 100, objective lost per bit of KL with 16 dimensions a block at least and K =
-# 12, 20, 32, 48 is 14, 9.1, 9.3, 9.0 %; with 32, 48, 64 dimensions and K = 12 11, 9.6, 8.9 %; with
-# 48 and K = 8 9.1 % in the least time.
+# Steps in order let the beginning of a file decode. A search in this order decides of all blocks
+# together, so these should hold as much as each other: they are wide.
 LOSSY = Profile(
     number=1,
     name="lossy",
     coder=CoderSettings(
         candidates_per_step=256,
         steps_per_block=8,
+        steps_per_rho_index=2,
         blocks_per_stream=64,
-        min_dims_per_block=64,
+        min_dims_per_block=96,
         order="step",
         lists_hot_dims=False,
     ),

@@ -142,7 +142,7 @@ class Indices(Section):
             indices = [tensor.indices.numpy() for tensor in tile.tensors]
             mixed = np.concatenate([np.zeros(0, np.int64), *indices])
             if plan.tensor_of_index is not None:
-                tensor_of = plan.tensor_of_index([own.size for own in indices])
+                tensor_of = plan.tensor_of_index(tile.tensors)
                 for number, own in enumerate(indices):
                     mixed[tensor_of == number] = own
             writer.write_array(mixed, stream.header.profile.coder.bits_per_step)
@@ -168,7 +168,7 @@ class Indices(Section):
         if plan.tensor_of_index is None:
             parts = np.split(mixed, np.cumsum(n_steps)[:-1]) if n_steps else []
         else:
-            tensor_of = plan.tensor_of_index(n_steps)[: mixed.size]
+            tensor_of = plan.tensor_of_index(tensors)[: mixed.size]
             parts = [mixed[tensor_of == number] for number in range(len(tensors))]
         return [
             TensorCode(tensor.n_steps, tensor.rho_index, torch.from_numpy(own))

@@ -11,7 +11,7 @@ from irec.bitstream.header import Header
 from irec.bitstream.side_info import SideInfoModel
 from irec.coding import TensorCode
 
-TensorOfIndex = Callable[[list[int]], Int64[np.ndarray, " indices"]]
+TensorOfIndex = Callable[[list[TensorCode]], Int64[np.ndarray, " indices"]]
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class TilePlan:
     Attributes:
         side_info: What is usual for the model's tensors.
         tile_pixels: Height x width of each tile as the model sees it, in coding order.
-        tensor_of_index: From the numbers of steps of a tile's tensors to the tensor of each index,
-            in the order of the file; raises ``CorruptFileError`` where it refuses the numbers.
-            Tensor by tensor where it is None.
+        tensor_of_index: From the steps and schedules of a tile's tensors to the tensor of each
+            index, in the order of the file; raises ``CorruptFileError`` where it refuses the
+            numbers. Tensor by tensor where it is None.
     """
 
     side_info: SideInfoModel

@@ -14,7 +14,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.distributions import Normal
 
-from irec.coding import CoderSettings, blocks_at_each_step
+from irec.coding import CoderSettings, TensorCode, blocks_at_each_step
 from irec.models.latent_source import LatentSource
 
 
@@ -50,17 +50,18 @@ def _channels(normal: Normal, channels: list[int]) -> Normal:
     return Normal(normal.loc[:, channels], normal.scale[:, channels], validate_args=False)
 
 
-def in_turn(n_steps: Sequence[int]) -> Int64[np.ndarray, " indices"]:
+def in_turn(tensors: Sequence[TensorCode]) -> Int64[np.ndarray, " indices"]:
     """Which tensor each index of a file belongs to where priors need all tensors before.
 
     The beginning of a file then holds the first tensors, and as many steps of the next as fit;
     the others are at their prior means, given these.
     """
+    n_steps = [tensor.n_steps for tensor in tensors]
     return np.repeat(np.arange(len(n_steps), dtype=np.int64), n_steps)
 
 
 def progression(
-    n_steps: Sequence[int], n_dims: Sequence[int], coder: CoderSettings
+    tensors: Sequence[TensorCode], n_dims: Sequence[int], coder: CoderSettings
 ) -> Int64[np.ndarray, " indices"]:
     """Which tensor each index of a file belongs to: whatever is coarsest is refined next.
 
@@ -69,18 +70,19 @@ def progression(
     Thomas, Elements of Information Theory, section 10.3.3), errors sink to a common level.
 
     Args:
-        n_steps: Of each tensor.
+        tensors: Their steps and schedules.
         n_dims: Dimensions of each tensor.
         coder: Of all of them.
     """
     stages: list[tuple[float, int, int]] = []
-    for tensor, (steps, dims) in enumerate(zip(n_steps, n_dims, strict=True)):
-        counts = blocks_at_each_step(dims, steps, coder) if steps else []
+    for tensor, (code, dims) in enumerate(zip(tensors, n_dims, strict=True)):
+        steps = code.n_steps
+        counts = blocks_at_each_step(dims, steps, code.rho_index, coder) if steps else []
         for step, n_blocks in enumerate(counts):
             # One division of whole numbers, which every machine rounds alike.
             lacking = steps * (len(counts) - step) / (len(counts) * dims)
             stages.append((-lacking if tensor else -float("inf"), tensor, n_blocks))
     # Stable, so that a tensor's own steps stay in their order.
     stages.sort(key=lambda stage: stage[:2])
-    tensors = np.array([tensor for _, tensor, _ in stages], dtype=np.int64)
-    return np.repeat(tensors, [n_blocks for _, _, n_blocks in stages])
+    in_order = np.array([tensor for _, tensor, _ in stages], dtype=np.int64)
+    return np.repeat(in_order, [n_blocks for _, _, n_blocks in stages])

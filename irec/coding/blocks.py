@@ -97,8 +97,8 @@ class Step:
         slope: Posterior means m, ``[n, A]``.
         curvature: q = 1/c - 1/v, ``[n, A]``.
         drift: Sigma^2 m, by which c m grows, ``[n, A]``.
-        candidates: Sigma E, ``[n, M, A]``.
-        quadratic: sum_dims q (sigma E)^2 / 2 of each candidate, ``[n, M]``.
+        rows: Sigma E, ``[n, R, A]``: a row is one candidate, and less the row the next.
+        quadratic: sum_dims q (sigma E)^2 / 2 of each row, ``[n, R]``.
         last_row: Row of the codebook where the block's last step, if there was one, begins.
         last_deviation: Sigma of the block's last step.
     """
@@ -110,8 +110,8 @@ class Step:
     slope: Float32[Tensor, "n A"]
     curvature: Float32[Tensor, "n A"]
     drift: Float32[Tensor, "n A"]
-    candidates: Float32[Tensor, "n M A"]
-    quadratic: Float32[Tensor, "n M"]
+    rows: Float32[Tensor, "n R A"]
+    quadratic: Float32[Tensor, "n R"]
     last_row: Int64[Tensor, "n 1"]
     last_deviation: Float32[Tensor, "n 1"]
 
@@ -169,9 +169,9 @@ class StepSequence:
         self._slot = block if self.n_slots > 1 else torch.zeros_like(block)
         self._slot_of_all = (self._slot + numbers * self.n_slots).squeeze(2)
         self._is_first = step == 0
-        self._row = step * self.codebook.n_candidates
-        self._last_row = (step - 1).clamp(min=0) * self.codebook.n_candidates
-        self._every_candidate = torch.arange(self.codebook.n_candidates, device=self.device)
+        self._row = step * self.codebook.n_rows
+        self._last_row = (step - 1).clamp(min=0) * self.codebook.n_rows
+        self._every_row = torch.arange(self.codebook.n_rows, device=self.device)
 
     def at(self, iteration: int, n_live: int) -> Step:
         """Return the step of each of the first ``n_live`` streams."""
@@ -186,8 +186,8 @@ class StepSequence:
         # 1 - c (1 - s^2), written so that nothing cancels: (1 - c) + c s^2.
         narrowing = to_come + (1.0 - to_come) * squared_scale
         curvature = ((squared_scale - 1.0) / narrowing).float()
-        candidates = self.codebook.candidates(self._row[now] + self._every_candidate, places)
-        candidates *= self._deviation[now].unsqueeze(2)
+        rows = self.codebook.rows(self._row[now] + self._every_row, places)
+        rows *= self._deviation[now].unsqueeze(2)
         half_curvature = 0.5 * curvature.unsqueeze(2)
         return Step(
             slot=self._slot[now],
@@ -197,8 +197,8 @@ class StepSequence:
             slope=mean.float(),
             curvature=curvature,
             drift=(self._variance[now] * mean).float(),
-            candidates=candidates,
-            quadratic=torch.bmm(candidates.square(), half_curvature).squeeze(2),
+            rows=rows,
+            quadratic=torch.bmm(rows.square(), half_curvature).squeeze(2),
             last_row=self._last_row[now],
             last_deviation=self._last_deviation[now],
         )

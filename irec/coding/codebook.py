@@ -1,4 +1,8 @@
-"""The part of the shared codebook and sign pool that a search needs, drawn once."""
+"""The part of the shared codebook and sign pool that a search needs, drawn once.
+
+A step's M candidates are M / 2 rows of the codebook and what they are with their signs flipped, in
+turn: candidate i is row i // 2, flipped where i is odd. So half the products score all of them.
+"""
 
 from copy import copy
 
@@ -32,43 +36,43 @@ class Codebook:
             n_steps: Steps of the longest block.
             n_candidates: Candidates per step M.
         """
-        self.n_candidates = n_candidates
+        self.n_rows = n_candidates // 2
         self._place = torch.zeros(int(columns[-1]) + 1, dtype=torch.int64, device=columns.device)
         self._place[columns] = torch.arange(columns.numel(), device=columns.device)
-        self._candidates = _draw_candidates(randomness, columns, n_steps, n_candidates)
+        self._rows = _draw_rows(randomness, columns, n_steps, self.n_rows)
         self._signs = _draw_signs(randomness, columns)
 
     def first_columns(self, n_columns: int) -> "Codebook":
         """Return the codebook without the columns from ``n_columns`` on."""
         narrow = copy(self)
-        narrow._candidates = self._candidates[:, :n_columns].contiguous()
+        narrow._candidates = self._rows[:, :n_columns].contiguous()
         narrow._signs = self._signs[:, :n_columns].contiguous()
         return narrow
 
     @property
-    def drawn(self) -> tuple[Float32[Tensor, "KM columns"], Int8[Tensor, "pool columns"]]:
-        """Candidates, row ``step * M + candidate``, and the sign pool."""
-        return self._candidates, self._signs
+    def drawn(self) -> tuple[Float32[Tensor, "KR columns"], Int8[Tensor, "pool columns"]]:
+        """Rows of all steps, ``step * M / 2 + row``, and the sign pool."""
+        return self._rows, self._signs
 
     def places(self, columns: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
         """Return where columns of blocks are in this codebook."""
         return self._place[columns]
 
-    def candidates(
+    def rows(
         self, rows: Int64[Tensor, "n r"], places: Int64[Tensor, "n a"] | None
     ) -> Float32[Tensor, "n r a"]:
-        """Return candidates of unit variance.
+        """Return rows, of unit variance.
 
         Args:
-            rows: ``step * M + candidate``, for each of n streams.
+            rows: ``step * M / 2 + row``, for each of n streams.
             places: The columns that each stream wants; all where it is None.
         """
-        return _take(self._candidates, rows, places)
+        return _take(self._rows, rows, places)
 
     def signs(
         self, rows: Int64[Tensor, "n r"], places: Int64[Tensor, "n a"] | None
     ) -> Float32[Tensor, "n r a"]:
-        """Return sign vectors of -1 and 1; arguments as for :meth:`candidates`."""
+        """Return sign vectors of -1 and 1; arguments as for :meth:`rows`."""
         return _take(self._signs, rows, places).float()
 
 
@@ -82,14 +86,14 @@ def _take(table: Tensor, rows: Tensor, places: Tensor | None) -> Tensor:
     return table.view(-1).index_select(0, at.view(-1)).view(at.shape)
 
 
-def _draw_candidates(
-    randomness: SharedRandomness, columns: Tensor, n_steps: int, n_candidates: int
-) -> Float32[Tensor, "KM columns"]:
+def _draw_rows(
+    randomness: SharedRandomness, columns: Tensor, n_steps: int, n_rows: int
+) -> Float32[Tensor, "KR columns"]:
     groups, group_of_column = (columns // NORMALS_PER_CALL).unique_consecutive(return_inverse=True)
-    row = torch.arange(n_candidates, device=columns.device)
+    row = torch.arange(n_rows, device=columns.device)
     step = torch.arange(n_steps, device=columns.device).unsqueeze(1)
-    normals = randomness.candidates(step, row, groups.view(-1, 1, 1))  # [G, K, M, 8]
-    by_row = normals.flatten(1, 2).transpose(0, 1).flatten(1)  # [K * M, G * 8]
+    normals = randomness.codebook(step, row, groups.view(-1, 1, 1))  # [G, K, R, 8]
+    by_row = normals.flatten(1, 2).transpose(0, 1).flatten(1)  # [K * R, G * 8]
     wanted = group_of_column * NORMALS_PER_CALL + columns % NORMALS_PER_CALL
     return by_row.index_select(1, wanted)
 

@@ -145,7 +145,7 @@ def _decode_part(
     """Return u of a code's own dimensions, those that are not hot."""
     if code.n_steps == 0:
         return randomness.prior_sample(n_dims).double()
-    layout = make_layout(n_dims, code.n_steps, coder, randomness)
+    layout = make_layout(n_dims, code.n_steps, code.rho_index, coder, randomness)
     n_indices = code.indices.numel()
     block, step = (of_index[:n_indices] for of_index in layout.transmission(coder.order))
     n_known = int(step.max()) + 1 if n_indices else 0  # steps of the block that is known best
@@ -203,12 +203,13 @@ def _chosen_variables(
     n_columns: int,
     randomness: SharedRandomness,
 ) -> Float32[Tensor, "blocks K columns"]:
-    """Return the chosen rows of the codebook, with their signs, in units of sigma_k."""
+    """Return the chosen candidates, with their signs, in units of sigma_k."""
     groups = torch.arange(-(-n_columns // NORMALS_PER_CALL), device=indices.device)
     steps = torch.arange(indices.shape[1], device=indices.device).unsqueeze(1)
-    normals = randomness.candidates(steps, indices.unsqueeze(2), groups).flatten(2)
+    normals = randomness.codebook(steps, indices.unsqueeze(2) // 2, groups).flatten(2)
     groups = torch.arange(-(-n_columns // SIGNS_PER_CALL), device=indices.device)
     words = randomness.sign_words(pool_rows.unsqueeze(2), groups).movedim(0, -1).flatten(2)
     bits = words.unsqueeze(-1) >> torch.arange(32, device=indices.device)
-    signs = 1 - 2 * (bits & 1).flatten(2)[..., :n_columns]
+    # Every other candidate is the one before it with all signs flipped.
+    signs = 1 - 2 * ((bits & 1).flatten(2)[..., :n_columns] ^ (indices.unsqueeze(2) & 1))
     return normals[..., :n_columns] * signs

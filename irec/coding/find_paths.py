@@ -55,8 +55,8 @@ def _find_on_cores(
     # Imported here: compiled code is for encoders, and takes a while to load.
     from irec.coding.kernel import search_stream
 
-    candidates, signs = (part.numpy() for part in codebook.drawn)
-    candidates = candidates.reshape(-1, codebook.n_candidates, candidates.shape[1])
+    rows, signs = (part.numpy() for part in codebook.drawn)
+    rows = rows.reshape(-1, codebook.n_rows, rows.shape[1])
     first_hashes = randomness.first_hash(torch.tensor([stream.number for stream in streams]))
 
     def search(number: int) -> FoundPath:
@@ -69,7 +69,7 @@ def _find_on_cores(
             stream.scale.square().numpy(),
             places.numpy(),
             stream.tabulate(order).numpy(),
-            candidates,
+            rows,
             signs,
             int(first_hashes[number]),
             n_beams,

@@ -96,7 +96,8 @@ class _OneBlock:
         self._log_ratio = extension.log_ratio
         self._offset = _rows(ancestors.offset, extension.parent)
         signs = _rows(extension.signs, extension.parent)
-        self._offset.addcmul_(signs, _rows(step.candidates, extension.index))
+        signs *= _sign(extension.index).unsqueeze(2)
+        self._offset.addcmul_(signs, _rows(step.rows, extension.index // 2))
 
 
 class _ManyBlocks:
@@ -145,13 +146,18 @@ class _ManyBlocks:
         row, pool_row, candidate = extended.view(n, n_kept, 3).unbind(2)
         offsets = self._offset.view(-1, width)
         offset = offsets.index_select(0, (first + row).flatten()).view(n, n_kept, width)
-        variable = self._codebook.candidates(step.last_row + candidate, step.places)
-        variable *= step.last_deviation.unsqueeze(2)
+        variable = self._codebook.rows(step.last_row + candidate // 2, step.places)
+        variable *= (step.last_deviation * _sign(candidate)).unsqueeze(2)
         offset.addcmul_(self._codebook.signs(pool_row, step.places), variable)
         offset.masked_fill_(step.is_first.unsqueeze(2), 0.0).sub_(step.drift.unsqueeze(1))
         kept = first + torch.arange(n_kept, device=first.device)
         offsets.index_copy_(0, kept.flatten(), offset.view(-1, width))
         return offset
+
+
+def _sign(index: Int64[Tensor, "n B"]) -> Int64[Tensor, "n B"]:
+    """Return 1 where a candidate is a row of the codebook, -1 where it is less the row."""
+    return 1 - 2 * (index & 1)
 
 
 def _distinct(

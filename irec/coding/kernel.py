@@ -2,8 +2,9 @@
 
 At each step, beams are taken some at a time, so that all of it happens in the processor's cache:
 one pass over beams x dimensions brings their sums up to date and weighs them, one matrix product
-scores their candidates, and of each group of candidates the best score is noted. Those are enough
-to bound the worst score that stays, so that most candidates are never looked at again.
+scores their candidates, two of each row of the codebook, and of each group of rows the best score
+is noted. Those are enough to bound the worst score that stays, so that most candidates are never
+looked at again.
 
 Imported by the encoder alone, and late: compiling takes seconds at the first use on a machine, and
 the compiler itself is not small. Formulas and names are those of :mod:`irec.coding.search`.
@@ -23,13 +24,15 @@ from irec.coding.shared_randomness import extend_hash, sign_pool_row
 
 # Beams whose scores are computed together.
 _BEAMS_AT_ONCE = 128
-# Groups of candidates whose best scores are noted.
+# Groups of rows whose best scores are noted.
 _GROUPS = 8
 # Sums in any order and fused products; but infinities stay infinite.
 _FAST = {"reassoc", "contract", "nsz", "arcp", "nnan"}
+# What is computed twice must come out the same.
+_EXACT = {"nsz", "nnan"}
 
 
-def _compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
+def _compiled(signature: str, fastmath: set[str] = _FAST) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function at import, or load what an earlier run has compiled.
 
     What is kept does not notice changes of `irec.coding.shared_randomness`: touch this file then.
@@ -37,7 +40,7 @@ def _compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
 
     def compile_function(function: Callable[..., Any]) -> Any:
         function = inspect.unwrap(function)  # tests have checks of types around it
-        options: dict[str, Any] = {"nogil": True, "fastmath": _FAST, "error_model": "numpy"}
+        options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
         try:
             return numba.njit(signature, cache=True, **options)(function)
         except (RuntimeError, OSError, EOFError, UnpicklingError):  # nowhere to keep it
@@ -70,17 +73,17 @@ def _prepare(
 @_compiled(
     "void(float32[:, ::1], int32[::1], float32, float32[::1], float32[:, ::1], float32[::1])"
 )
-def _take_candidates(
-    rows: Float32[np.ndarray, "M columns"],
+def _take_rows(
+    all_columns: Float32[np.ndarray, "R columns"],
     places: Int32[np.ndarray, " A_or_0"],
     deviation: float,
     curvature: Float32[np.ndarray, " A"],
-    candidates: Float32[np.ndarray, "M A"],
-    quadratic: Float32[np.ndarray, " M"],
+    rows: Float32[np.ndarray, "R A"],
+    quadratic: Float32[np.ndarray, " R"],
 ) -> None:
-    """Fill sigma E of the searched columns, and sum_dims q (sigma E)^2 / 2 of each candidate."""
+    """Fill sigma E of the searched columns, and sum_dims q (sigma E)^2 / 2 of each row."""
     for i in range(rows.shape[0]):
-        row, out = rows[i], candidates[i]
+        row, out = all_columns[i], rows[i]
         if places.size:
             for a in range(out.size):
                 out[a] = deviation * row[places[a]]
@@ -109,7 +112,7 @@ def _weigh(
     extended: Int32[np.ndarray, "B 3"],
     then: Float32[np.ndarray, "B A"],
     now: Float32[np.ndarray, "B A"],
-    last_rows: Float32[np.ndarray, "M columns"],
+    last_rows: Float32[np.ndarray, "R columns"],
     sign_pool: Int8[np.ndarray, "pool columns"],
     pool_row: Int32[np.ndarray, " B"],
     deviation: float,
@@ -132,18 +135,19 @@ def _weigh(
         if u == n_moved:
             n_moved += 1
             made = distinct[u]
-            row, signs, chosen = extended[made, 0], extended[made, 1], extended[made, 2]
+            row, signs, chosen = extended[made, 0], extended[made, 1], extended[made, 2] // 2
+            factor = deviation if extended[made, 2] % 2 == 0 else -deviation
             if is_first:
                 for a in range(width):
                     now[u, a] = 0.0
             elif has_places:
                 for a in range(width):
                     at = places[a]
-                    variable = deviation * sign_pool[signs, at] * last_rows[chosen, at]
+                    variable = factor * sign_pool[signs, at] * last_rows[chosen, at]
                     now[u, a] = then[row, a] + variable
             else:
                 for a in range(width):
-                    variable = deviation * sign_pool[signs, a] * last_rows[chosen, a]
+                    variable = factor * sign_pool[signs, a] * last_rows[chosen, a]
                     now[u, a] = then[row, a] + variable
             total = np.float32(0.0)
             for a in range(width):
@@ -163,23 +167,24 @@ def _weigh(
     return n_moved
 
 
-@_compiled("void(float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], int64, int64)")
-def _finish_scores(
-    score: Float32[np.ndarray, "B M"],
+@_compiled(
+    "void(float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], int64, int64)", _EXACT
+)
+def note_best(
+    product: Float32[np.ndarray, "B R"],
     base: Float32[np.ndarray, " B"],
-    quadratic: Float32[np.ndarray, " M"],
+    quadratic: Float32[np.ndarray, " R"],
     best_of_group: Float32[np.ndarray, "B groups"],
     first: int,
     end: int,
 ) -> None:
-    """Add what the product lacks to the beams from `first` to `end`, and note groups' best."""
-    n_groups, n_left = best_of_group.shape[1], score.shape[1]
+    """Note the best scores of groups, of the beams from `first` to `end`; see `select_best`."""
+    n_groups, n_left = best_of_group.shape[1], product.shape[1]
     best = np.empty(n_left, np.float32)
     for b in range(first, end):
-        own, n_left = base[b], score.shape[1]
+        own, n_left = base[b], product.shape[1]
         for i in range(n_left):
-            score[b, i] += own + quadratic[i]
-            best[i] = score[b, i]
+            best[i] = (own + quadratic[i]) + abs(product[b, i])
         while n_left > n_groups:
             n_left //= 2
             for i in range(n_left):
@@ -188,22 +193,33 @@ def _finish_scores(
             best_of_group[b, i] = best[i]
 
 
-@_compiled("int64(float32[:, ::1], float32[:, ::1], int64, int32[::1], int32[::1])")
+@_compiled(
+    "int64(float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], int64, int32[::1],"
+    " int32[::1], float32[::1])",
+    _EXACT,
+)
 def select_best(
-    score: Float32[np.ndarray, "beams M"],
+    product: Float32[np.ndarray, "beams R"],
+    base: Float32[np.ndarray, " beams"],
+    quadratic: Float32[np.ndarray, " R"],
     best_of_group: Float32[np.ndarray, "beams groups"],
     n_wanted: int,
     parent: Int32[np.ndarray, " n_wanted"],
     index: Int32[np.ndarray, " n_wanted"],
+    score: Float32[np.ndarray, " n_wanted"],
 ) -> int:
     """Find the largest scores; of equal ones, always the same.
 
     Args:
-        score: Of every candidate of every beam.
-        best_of_group: The largest of each group: of all candidates i with the same i % groups.
+        product: Of every row and beam. The scores of the row's two candidates are what they share,
+            ``base + quadratic``, and the product more, and less.
+        base: Of every beam.
+        quadratic: Of every row.
+        best_of_group: The best score of each group: of all rows i with the same i % groups.
         n_wanted: How many are wanted.
         parent: Receives their beams, ascending.
         index: Receives their candidates.
+        score: Receives their scores.
 
     Returns:
         How many there are: all, or ``n_wanted``.
@@ -218,16 +234,20 @@ def select_best(
     for b in range(n_beams):
         for g in range(n_groups):
             n_groups_above += best_of_group[b, g] >= bound
-    n_most = n_groups_above * (score.shape[1] // n_groups)
+    # One more, as what is below the bound is written too, and written over.
+    n_most = 1 + 2 * n_groups_above * (product.shape[1] // n_groups)
     above = np.empty(n_most, np.float32)
     beam, candidate = np.empty(n_most, np.int32), np.empty(n_most, np.int32)
     n = 0
     for b in range(n_beams):
         for g in range(n_groups):
             if best_of_group[b, g] >= bound:
-                for i in range(g, score.shape[1], n_groups):
-                    above[n], beam[n], candidate[n] = score[b, i], b, i
-                    n += score[b, i] >= bound
+                for i in range(g, product.shape[1], n_groups):
+                    shared, own = base[b] + quadratic[i], product[b, i]
+                    above[n], beam[n], candidate[n] = shared + own, b, 2 * i
+                    n += shared + own >= bound
+                    above[n], beam[n], candidate[n] = shared - own, b, 2 * i + 1
+                    n += shared - own >= bound
     last, n_equal = bound, n
     if n > n_wanted:
         last = np.partition(above[:n], n - n_wanted)[n - n_wanted]
@@ -238,7 +258,7 @@ def select_best(
     for j in range(n):
         is_equal = above[j] == last
         if above[j] > last or (is_equal and n_equal > 0):
-            parent[n_chosen], index[n_chosen] = beam[j], candidate[j]
+            parent[n_chosen], index[n_chosen], score[n_chosen] = beam[j], candidate[j], above[j]
             n_chosen += 1
         n_equal -= is_equal
     return n_chosen
@@ -279,7 +299,7 @@ def search_stream(
     squared_scale: Float64[np.ndarray, "L A"],
     places: Int32[np.ndarray, "L A_or_0"],
     table: Float64[np.ndarray, "T 5"],
-    codebook: Float32[np.ndarray, "K M columns"],
+    codebook: Float32[np.ndarray, "K R columns"],
     sign_pool: Int8[np.ndarray, "pool columns"],
     first_hash: int,
     n_beams: int,
@@ -293,13 +313,13 @@ def search_stream(
         places: Columns of the codebook that belong to them; without any, the first ones.
         table: Block, step, variance, variance to come and variance of the block's last step, of
             each step of the path.
-        codebook: Candidates of variance one.
+        codebook: Rows of variance one.
         sign_pool: Rows of -1 and 1.
         first_hash: Path hash that the stream begins with.
         n_beams: Hypotheses B to keep.
         n_slots: Blocks whose sums are needed at the same time: 1, or all.
     """
-    n_steps, width, n_candidates = table.shape[0], mean.shape[1], codebook.shape[1]
+    n_steps, width, n_rows = table.shape[0], mean.shape[1], codebook.shape[1]
     # Of each block, the sums of its beams of then, as far as they have descendants, before and
     # after its last step; which row of these each beam of then extends, with which row of the sign
     # pool and which candidate; and what the block contributed to its log-ratio.
@@ -318,11 +338,12 @@ def search_stream(
     of_beam, distinct = np.zeros(n_beams, np.int32), np.zeros(n_beams, np.int32)
     # Of one step.
     terms = np.empty((3, width), np.float32)
-    candidates = np.empty((n_candidates, width), np.float32)
-    quadratic = np.empty(n_candidates, np.float32)
+    rows = np.empty((n_rows, width), np.float32)
+    quadratic = np.empty(n_rows, np.float32)
     pull = np.empty((_BEAMS_AT_ONCE, width), np.float32)
-    score = np.empty((n_beams, n_candidates), np.float32)
-    best_of_group = np.empty((n_beams, min(_GROUPS, n_candidates)), np.float32)
+    product = np.empty((n_beams, n_rows), np.float32)
+    best_of_group = np.empty((n_beams, min(_GROUPS, n_rows)), np.float32)
+    score = np.empty(n_beams, np.float32)
     own, lead = np.empty(n_beams, np.float32), np.empty(n_beams, np.float32)
     base = np.empty(n_beams, np.float32)
 
@@ -335,7 +356,7 @@ def search_stream(
         slot = block if n_slots > 1 else 0
         own_places = places[block]
         _prepare(mean[block], squared_scale[block], table[t], terms)
-        _take_candidates(codebook[step], own_places, deviation, terms[1], candidates, quadratic)
+        _take_rows(codebook[step], own_places, deviation, terms[1], rows, quadratic)
         _find_ancestors(ancestor, slot, n, step == 0, of_beam, distinct)
         for b in range(n):
             others[b] = ratio[b]
@@ -369,16 +390,18 @@ def search_stream(
                 # Only differences matter, and near zero float32 resolves them best.
                 lead[b] = others[b] - top
                 base[b] = lead[b] + own[of_beam[b]]
-            np.dot(pull[: end - first], candidates.T, score[first:end])
-            _finish_scores(score, base, quadratic, best_of_group, first, end)
-        n_kept = select_best(score[:n], best_of_group[:n], n_beams, parents[t], indices[t])
+            np.dot(pull[: end - first], rows.T, product[first:end])
+            note_best(product, base, quadratic, best_of_group, first, end)
+        n_kept = select_best(
+            product[:n], base, quadratic, best_of_group[:n], n_beams, parents[t], indices[t], score
+        )
         for j in range(n_kept):
             p, i = parents[t, j], indices[t, j]
             extended[slot, j, 0] = of_beam[p]
             extended[slot, j, 1] = pool_row[p]
             extended[slot, j, 2] = i
             next_hashes[j] = _extend_hash(hashes[p], i)
-            block_ratio[slot, j] = score[p, i] - lead[p]
+            block_ratio[slot, j] = score[j] - lead[p]
             ratio[j] = others[p] + block_ratio[slot, j]
             for other in range(n_slots):
                 next_ancestor[j, other] = ancestor[p, other]

@@ -1,6 +1,6 @@
 """How a tensor's dimensions are dealt into blocks, and its blocks into streams.
 
-A pure function of (dimensions, steps, settings, seed), so nothing of it is sent.
+A pure function of (dimensions, steps, rho index, settings, seed), so nothing of it is sent.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Layout:
 
 
 def make_layout(
-    n_dims: int, n_steps: int, coder: CoderSettings, randomness: SharedRandomness
+    n_dims: int, n_steps: int, rho_index: int, coder: CoderSettings, randomness: SharedRandomness
 ) -> Layout:
     """Deal dimensions into blocks, evenly over the tensor's channels and positions.
 
@@ -53,10 +53,11 @@ def make_layout(
     Args:
         n_dims: Dimensions, at least 1.
         n_steps: Steps of the whole tensor, at least 1.
+        rho_index: Schedule of the steps.
         coder: The shared settings.
         randomness: The tensor's random numbers.
     """
-    n_blocks = _n_blocks(n_dims, n_steps, coder)
+    n_blocks = _n_blocks(n_dims, n_steps, rho_index, coder)
     columns = -(-n_dims // n_blocks)
     keys = torch.full((columns * n_blocks,), 1 << 32, device=randomness.device)
     if n_blocks > 1:
@@ -77,24 +78,28 @@ def make_layout(
     )
 
 
-def blocks_at_each_step(n_dims: int, n_steps: int, coder: CoderSettings) -> list[int]:
+def blocks_at_each_step(
+    n_dims: int, n_steps: int, rho_index: int, coder: CoderSettings
+) -> list[int]:
     """Return how many of a tensor's blocks take a first step, how many a second, and so on.
 
     Args:
         n_dims: Dimensions, at least 1.
         n_steps: Steps of the whole tensor, at least 1.
+        rho_index: Schedule of the steps.
         coder: The shared settings.
     """
-    n_blocks = _n_blocks(n_dims, n_steps, coder)
+    n_blocks = _n_blocks(n_dims, n_steps, rho_index, coder)
     rest = n_steps % n_blocks
     return [n_blocks] * (n_steps // n_blocks) + ([rest] if rest else [])
 
 
-def _n_blocks(n_dims: int, n_steps: int, coder: CoderSettings) -> int:
+def _n_blocks(n_dims: int, n_steps: int, rho_index: int, coder: CoderSettings) -> int:
     """Return how many blocks there are: of all but the last few, each is as wide as the others.
 
     All take as many steps, so where blocks are narrow one more dimension would be one too many.
     """
-    wanted = max(1, (2 * n_steps + coder.steps_per_block) // (2 * coder.steps_per_block))
+    per_block = max(coder.steps_per_block, coder.steps_per_rho_index * rho_index)
+    wanted = max(1, (2 * n_steps + per_block) // (2 * per_block))
     width = min(n_dims, max(coder.min_dims_per_block, n_dims // wanted))
     return min(n_steps, -(-n_dims // width))

@@ -139,9 +139,9 @@ def _score_candidates(
     own = torch.linalg.vecdot(pull, offset)
     own.add_(torch.linalg.vecdot(slope, offset)).mul_(0.5)
     pull = ancestors.per_beam(pull).mul_(signs)
-    score = torch.bmm(pull, step.candidates.transpose(1, 2))
-    score.add_((lead + ancestors.per_beam(own)).unsqueeze(2))
-    return score.add_(step.quadratic.unsqueeze(1))
+    linear = torch.bmm(pull, step.rows.transpose(1, 2))
+    shared = (lead + ancestors.per_beam(own)).unsqueeze(2) + step.quadratic.unsqueeze(1)
+    return torch.stack((shared + linear, shared - linear), 3).flatten(2)
 
 
 def _top(score: Float32[Tensor, "n size"], k: int) -> tuple[Tensor, Tensor]:

@@ -22,9 +22,11 @@ class CoderSettings:
     Attributes:
         candidates_per_step: Candidates M that a step chooses from, a power of two in [2, 2^16]; the
             choice costs log2 M bits.
-        steps_per_block: Steps that a block takes on average, K. Measured on a 6-block RVAE, M = 64,
-            256 beams, loss (sent - log-ratio) / KL: 8.4 % with K = 3, 7.8 % with 4, 8.3 % with 6
-            and 8; time grows with K, as wider blocks have more dimensions to weigh per step.
+        steps_per_block: Steps that a block takes at least, on average. Time grows with them, as
+            wider blocks have more dimensions to weigh per step.
+        steps_per_rho_index: Where the tensor's rho index times this is more, its blocks take so
+            many steps instead: at a large rho, the dimensions that tell anything hold much each,
+            and blocks need many of them if one is to hold about as much as another.
         min_dims_per_block: Dimensions that the widest blocks have at least; where they hold more
             than their usual nats, they take more steps. All blocks take as many, so none should
             stand or fall with one dimension.
@@ -39,8 +41,9 @@ class CoderSettings:
             send them by themselves. Containers of images have no place for it, nor need.
     """
 
-    candidates_per_step: int = 64
+    candidates_per_step: int = 256
     steps_per_block: int = 4
+    steps_per_rho_index: int = 1
     blocks_per_stream: int = 64
     min_dims_per_block: int = 16
     order: Order = "block"
@@ -49,7 +52,7 @@ class CoderSettings:
     def __post_init__(self) -> None:
         """Check the values, so that no later line has to."""
         names = ("steps_per_block", "blocks_per_stream", "min_dims_per_block")
-        for name in ("candidates_per_step", *names):
+        for name in ("candidates_per_step", "steps_per_rho_index", *names):
             object.__setattr__(self, name, whole_number(getattr(self, name), name))
         m = self.candidates_per_step
         if not (2 <= m <= 1 << 16 and m & (m - 1) == 0):
@@ -59,6 +62,8 @@ class CoderSettings:
         for name in names:
             if getattr(self, name) < 1:
                 raise InvalidParameterError(f"{name} must be at least 1.")
+        if self.steps_per_rho_index < 0:
+            raise InvalidParameterError("steps_per_rho_index must not be negative.")
         if self.order not in get_args(Order):
             raise InvalidParameterError(f'order must be "block" or "step", not {self.order!r}.')
 
@@ -80,12 +85,11 @@ class SearchSettings:
     Attributes:
         n_beams: Hypotheses kept per stream; time grows in proportion.
         negligible_kl_fraction: Dimensions that together hold less than this fraction of a tensor's
-            KL are left out of the search (the decoder still draws them). Measured as above: 0.1 %,
-            0.3 %, 1 %, 2 % lose 7.8, 7.9, 8.3, 10.5 % and take 208, 192, 176, 160 us per nat.
+            KL are left out of the search (the decoder still draws them).
     """
 
-    n_beams: int = 256
-    negligible_kl_fraction: float = 0.003
+    n_beams: int = 384
+    negligible_kl_fraction: float = 0.002
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -105,7 +109,7 @@ class SearchSettings:
         """Return the settings of an effort level.
 
         Args:
-            effort: From 1 (16 beams) to 9 (4096 beams); each level doubles beams and time. The
+            effort: From 1 (24 beams) to 9 (6144 beams); each level doubles beams and time. The
                 default of the command line is 5.
 
         Raises:
@@ -116,7 +120,7 @@ class SearchSettings:
             raise InvalidParameterError(
                 f"effort must be from {MIN_EFFORT} to {MAX_EFFORT}, not {effort}."
             )
-        return cls(n_beams=1 << (effort + 3))
+        return cls(n_beams=24 << (effort - MIN_EFFORT))
 
 
 DEFAULT_CODER = CoderSettings()

@@ -23,7 +23,7 @@ SIGN_POOL_SIZE = 1 << _POOL_BITS
 """Sign vectors that a path's hash picks from."""
 
 _MAX_TENSORS = 1 << 28
-_CANDIDATES, _PRIOR, _SIGNS, _ORDER, _PATHS, _AFTER_PATH, _DECISIONS = range(7)
+_CODEBOOK, _PRIOR, _SIGNS, _ORDER, _PATHS, _AFTER_PATH, _DECISIONS = range(7)
 
 _MIX_MULTIPLIERS = (0x2C1B3C6D, 0x297A2D39)
 _INDEX_MULTIPLIER = 0x1E35A7BD
@@ -54,17 +54,17 @@ class SharedRandomness:
         if not 0 <= self.tensor < _MAX_TENSORS:
             raise InvalidParameterError(f"tensor must be in [0, 2^28), not {self.tensor}.")
 
-    def candidates(
+    def codebook(
         self, step: Int64[Tensor, "..."], row: Int64[Tensor, "..."], group: Int64[Tensor, "..."]
     ) -> Float32[Tensor, "... 8"]:
         """Return the normals of eight neighbouring columns, ``8 * group + 0 .. 7``, of a codebook.
 
         Args:
             step: Step within the block.
-            row: Candidate.
+            row: Of the codebook; each stands for two candidates.
             group: Column of the block // 8. The three are broadcast.
         """
-        return normals_from_words(self._words(_CANDIDATES, group, row, step))
+        return normals_from_words(self._words(_CODEBOOK, group, row, step))
 
     def prior_sample(self, n_dims: int) -> Float32[Tensor, " {n_dims}"]:
         """Return the draw from the prior that stands for a code without steps."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.distributions import Normal
 
 from irec.codec.channel_groups import GroupedSource, in_turn, progression
-from irec.coding import CoderSettings, blocks_at_each_step
+from irec.coding import CoderSettings, TensorCode, blocks_at_each_step
 
 CODER = CoderSettings(candidates_per_step=256, steps_per_block=12, order="step")
 
@@ -39,24 +39,28 @@ def test_only_the_last_tensor_is_split_and_comes_back_whole():
     assert torch.equal(groups[2][0].loc, prior.loc[:, [4, 2]])
 
 
+def codes_of(n_steps):
+    return [TensorCode(n, 0, torch.zeros(0, dtype=torch.int64)) for n in n_steps]
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.integers(1, 3000)), min_size=1, max_size=5),
 )
 def test_every_index_has_its_place(tensors):
     n_steps, n_dims = zip(*tensors, strict=True)
-    tensor_of = progression(n_steps, n_dims, CODER)
+    tensor_of = progression(codes_of(n_steps), n_dims, CODER)
     assert np.bincount(tensor_of, minlength=len(tensors)).tolist() == list(n_steps)
 
 
 @given(st.integers(1, 3000), st.integers(1, 2000))
 def test_steps_count_the_same_as_the_layout_deals(n_dims, n_steps):
-    assert sum(blocks_at_each_step(n_dims, n_steps, CODER)) == n_steps
+    assert sum(blocks_at_each_step(n_dims, n_steps, 3, CODER)) == n_steps
 
 
 def test_the_coarsest_comes_first_and_all_end_together():
     # 600 and 300 steps on as many dimensions: the first lacks twice the bits.
-    tensor_of = progression([10, 600, 300], [64, 4800, 4800], CODER)
+    tensor_of = progression(codes_of([10, 600, 300]), [64, 4800, 4800], CODER)
     assert (tensor_of[:10] == 0).all()
     rest = tensor_of[10:]
     # Half of the richer tensor, and the step at which they are even, pass before the other begins.
@@ -67,4 +71,4 @@ def test_the_coarsest_comes_first_and_all_end_together():
 
 
 def test_where_priors_need_all_before_them_tensors_follow_each_other():
-    assert in_turn([2, 0, 3]).tolist() == [0, 0, 2, 2, 2]
+    assert in_turn(codes_of([2, 0, 3])).tolist() == [0, 0, 2, 2, 2]

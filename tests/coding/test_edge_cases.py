@@ -48,7 +48,7 @@ def test_one_dimension(normal, coder, mean, scale, kl, tolerance):
     for seed in range(5):
         code = encode(posterior, prior, seed, coder=coder, search=QUICK)
         # More where fewer do not get there.
-        assert code.n_steps >= round(1.06 * float(kl_nats(posterior, prior)) / 4.1589)
+        assert code.n_steps >= round(1.05 * float(kl_nats(posterior, prior)) / coder.nats_per_step)
         errors.append(float(decode(code, prior, seed, coder=coder)) - mean)
     assert sorted(map(abs, errors))[2] < tolerance
 

@@ -8,7 +8,7 @@ import torch
 
 from irec.coding import CoderSettings, SearchSettings, encode_batch
 from irec.coding.find_paths import find_together
-from irec.coding.kernel import _compiled, select_best
+from irec.coding.kernel import _compiled, note_best, select_best
 
 
 @pytest.mark.parametrize("order", ["block", "step"])
@@ -42,13 +42,21 @@ def test_kernel_and_torch_find_the_same_paths(pairs, monkeypatch, order, dense_f
 @pytest.mark.parametrize("n_values", [1, 5, 10**6])
 def test_selection_takes_the_largest_even_of_equals(n_beams, n_candidates, n_wanted, n_values):
     random = np.random.default_rng(0)
-    score = random.integers(0, n_values, (n_beams, n_candidates)).astype(np.float32)
-    n_groups = min(8, n_candidates)
-    best = np.ascontiguousarray(score.reshape(n_beams, -1, n_groups).max(1))
+    n_rows = n_candidates // 2
+    product, base, quadratic = (
+        random.integers(-n_values, n_values, shape).astype(np.float32)
+        for shape in ((n_beams, n_rows), n_beams, n_rows)
+    )
+    shared = base[:, None] + quadratic
+    score = np.stack((shared + product, shared - product), 2).reshape(n_beams, n_candidates)
+    best = np.empty((n_beams, min(8, n_rows)), np.float32)
+    note_best(product, base, quadratic, best, 0, n_beams)
     parent, index = np.zeros((2, n_wanted), np.int32)
-    n = select_best(score, best, n_wanted, parent, index)
+    found = np.zeros(n_wanted, np.float32)
+    n = select_best(product, base, quadratic, best, n_wanted, parent, index, found)
     assert n == min(n_wanted, score.size)
     assert len(set(zip(parent[:n].tolist(), index[:n].tolist(), strict=True))) == n
+    assert np.array_equal(score[parent[:n], index[:n]], found[:n])
     assert np.array_equal(np.sort(score[parent[:n], index[:n]]), np.sort(score.ravel())[-n:])
 
 

@@ -11,7 +11,7 @@ from irec.errors import InvalidParameterError
 
 def layout_of(n_dims, n_steps, seed=0, tensor=0, coder=None):
     randomness = SharedRandomness(seed, tensor, torch.device("cpu"))
-    return make_layout(n_dims, n_steps, coder or CoderSettings(), randomness)
+    return make_layout(n_dims, n_steps, 0, coder or CoderSettings(), randomness)
 
 
 @settings(deadline=None)
@@ -73,7 +73,7 @@ def test_an_order_that_does_not_exist_is_refused():
 
 def test_effort_doubles_beams():
     beams = [SearchSettings.from_effort(effort).n_beams for effort in range(1, 10)]
-    assert beams == [16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
+    assert beams == [24, 48, 96, 192, 384, 768, 1536, 3072, 6144]
     assert SearchSettings.from_effort(5) == SearchSettings()
     for wrong in (0, 10):
         with pytest.raises(InvalidParameterError):

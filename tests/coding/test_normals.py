@@ -21,7 +21,7 @@ TABLE_CRC = 0x9A4E1B18
 def draw(seed=1, tensor=0, step=0, row=0, n=4096):
     randomness = SharedRandomness(seed, tensor, CPU)
     groups = torch.arange(n // 8)
-    return randomness.candidates(torch.tensor(step), torch.tensor(row), groups).flatten().double()
+    return randomness.codebook(torch.tensor(step), torch.tensor(row), groups).flatten().double()
 
 
 def test_table_is_pinned_to_the_bit():
@@ -67,8 +67,8 @@ def test_draws_of_other_coordinates_are_uncorrelated(other):
 def test_draws_are_a_function_of_their_coordinates_alone():
     randomness = SharedRandomness(5, 3, CPU)
     steps, rows = torch.arange(3).view(-1, 1, 1), torch.arange(4).view(-1, 1)
-    together = randomness.candidates(steps, rows, torch.arange(6))
-    alone = randomness.candidates(torch.tensor(2), torch.tensor(1), torch.tensor(4))
+    together = randomness.codebook(steps, rows, torch.arange(6))
+    alone = randomness.codebook(torch.tensor(2), torch.tensor(1), torch.tensor(4))
     assert torch.equal(together[2, 1, 4], alone)
 
 

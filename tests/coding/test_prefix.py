@@ -27,11 +27,11 @@ def coder_of(order: Order) -> CoderSettings:
 
 def layout_of(n_dims, n_steps, order, seed=0):
     randomness = SharedRandomness(seed, 0, torch.device("cpu"))
-    return make_layout(n_dims, n_steps, coder_of(order), randomness)
+    return make_layout(n_dims, n_steps, 1, coder_of(order), randomness)
 
 
 def some_code(n_steps, n_sent=None):
-    return TensorCode(n_steps, 5, (torch.arange(n_steps)[:n_sent] * 29) % 64)
+    return TensorCode(n_steps, 1, (torch.arange(n_steps)[:n_sent] * 29) % 256)
 
 
 def test_step_order_sends_each_step_of_all_blocks_and_then_the_next():
@@ -68,7 +68,7 @@ def test_the_whole_and_the_empty_prefix(normal, order):
     coder = coder_of(order)
     prior = normal(torch.linspace(-1, 1, 60).view(3, 20), 0.7)
     whole, empty = some_code(23), some_code(23, 0)
-    assert whole.n_bits(coder) == 23 * 6
+    assert whole.n_bits(coder) == 23 * 8
     assert empty.n_bits(coder) == 0
     z = decode(whole, prior, 4, coder=coder)
     assert torch.equal(z, decode(whole, prior, 4, coder=coder, allow_prefix=True))
@@ -95,7 +95,7 @@ def test_prefixes_are_taken_only_where_they_are_expected(normal):
     with pytest.raises(CorruptFileError):
         decode(too_long, prior, 0, allow_prefix=True)
     with pytest.raises(CorruptFileError):
-        decode(TensorCode(9, 5, torch.tensor([64])), prior, 0, allow_prefix=True)
+        decode(TensorCode(9, 5, torch.tensor([256])), prior, 0, allow_prefix=True)
 
 
 def test_more_of_a_code_is_nearer_to_the_posterior(pairs):

@@ -50,7 +50,7 @@ def test_the_search_knows_the_log_ratio_of_what_is_decoded(
     scale = 0.02 + 0.9 * torch.rand(n_dims, generator=generator, dtype=torch.float64)
     mean = torch.randn(n_dims, generator=generator, dtype=torch.float64)
     posterior, prior = normal(mean * (1 - scale**2).sqrt(), scale), normal(0 * mean, 1.0)
-    coder = CoderSettings(order=order)
+    coder = CoderSettings(64, order=order)
     search = SearchSettings(n_beams=32, negligible_kl_fraction=0.0)
     code = encode(posterior, prior, 1, coder=coder, search=search)
     assert code.n_steps >= 3

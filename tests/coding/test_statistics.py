@@ -46,7 +46,7 @@ def test_more_effort_is_worth_it(pairs):
         search = SearchSettings.from_effort(effort)
         *_, sent, ratio = code_batch(pairs, [120.0] * 4, 400, search=search)
         excess.append((sent - ratio) / 480.0)
-    assert excess[1] < excess[0] - 0.05
+    assert excess[1] < excess[0] - 0.03
 
 
 def test_the_paper_pays_more_on_the_same_data():
