@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,7 +66,7 @@ def unfinished(
     """Lend a temporary path for a file or a folder, which takes its name when the block is done.
 
     What was written there is forced to disk before. Whatever goes wrong on the way, Ctrl-C
-    included, it is removed.
+    included, it is removed; what a killed process left of the same file goes with the next try.
 
     Args:
         path: That the file or folder is to have; its own folder must exist.
@@ -80,10 +81,12 @@ def unfinished(
         OutputFileError: The system refuses, or `overwrite` is false and the name is taken.
     """
     # Of no suffix that a search for finished files looks for: a kill may leave it behind.
-    unique = f"{path.name}.part" if is_only_writer else f"irec-{secrets.token_hex(8)}.tmp"
-    temporary = path.with_name(f".{unique}")
+    mark = _mark_of(path)
+    unique = f".{path.name}.part" if is_only_writer else f"{mark}-{secrets.token_hex(4)}.tmp"
+    temporary = path.with_name(unique)
     try:
         _remove(temporary)
+        _remove_leftovers(path)
         yield temporary
         _sync(temporary)
         if overwrite:
@@ -101,6 +104,34 @@ def unfinished(
         # After a rename there is nothing left to remove.
         with contextlib.suppress(OSError):
             _remove(temporary)
+
+
+def _mark_of(path: Path) -> str:
+    """Return what temporary names of a path begin with, in this process of this machine."""
+    machine = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    return f".irec-{name}-{machine}-{os.getpid()}"
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes of this machine that are no more have left of the same file."""
+    if os.name != "posix":
+        return  # elsewhere a signal of 0 is not a mere question
+    start, own = _mark_of(path).rsplit("-", 1)
+    for left in path.parent.glob(f"{start}-*.tmp"):
+        number = left.name.removeprefix(f"{start}-").split("-")[0]
+        if number != own and number.isdigit() and not _is_running(int(number)):
+            _remove(left)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's
+    return True
 
 
 def read_file(path: Path) -> bytes:

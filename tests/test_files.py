@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,27 @@ def test_what_a_kill_leaves_behind_is_no_file_of_that_kind(tmp_path: Path):
     with unfinished(tmp_path / "a.irec") as temporary:
         temporary.write_bytes(b"half")
         assert not list(tmp_path.rglob("*.irec"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from irec.files import unfinished
+
+with unfinished(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_kill_leaves_behind_goes_with_the_next_try(tmp_path: Path):
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.irec")], check=False)
+    (left,) = tmp_path.iterdir()
+    write_atomically(tmp_path / "b.irec", b"another", overwrite=False)
+    assert left.exists()
+    with unfinished(tmp_path / "a.irec") as temporary:
+        temporary.write_bytes(b"first")
+        # Of a process that is still at it nothing is removed.
+        write_atomically(tmp_path / "a.irec", b"second", overwrite=False)
+        assert temporary.exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"a.irec", "b.irec"}
