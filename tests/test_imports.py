@@ -14,7 +14,10 @@ from irec.models.registry import KINDS
 PACKAGE = Path(irec.__file__).parent
 
 # Part of irec -> the other parts that it may import; all may import the leaves.
-LEAVES = {"errors", "files", "folders", "image_kinds", "images", "metadata", "terminal"}
+LEAVES = {
+    *("errors", "files", "folders", "image_kinds", "images", "metadata", "progress"),
+    "terminal",
+}
 BELOW_CODEC = {"bitstream", "coding", "models"}
 BESIDE = {"metrics", "datamodules", "evaluation"}
 MAY_IMPORT = {
@@ -24,6 +27,7 @@ MAY_IMPORT = {
     "images": {"errors", "folders", "image_kinds", "metadata"},
     "image_kinds": set(),
     "metadata": set(),
+    "progress": set(),
     "terminal": set(),
     **{part: LEAVES for part in BELOW_CODEC | BESIDE},
     "bitstream": LEAVES | {"coding"},

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from irec.models.lossy_model import POSITION_PIXELS, LossyModel
+from irec.progress import Progress
 
 # Pixels of a band, overlap aside; 80 channels of float64 at half resolution take 80 MB.
 _BAND_PIXELS = 1 << 19
@@ -44,12 +45,14 @@ def render(
     """Return the image that the synthesis makes of latents, rounded to grey levels."""
     height, width = latents.shape[2] * POSITION_PIXELS, latents.shape[3] * POSITION_PIXELS
     image = np.empty((3, height, width), dtype=np.uint8)
+    progress = Progress("rendering", height)
     for start, stop, first, last in bands_of(height, width):
         band = model.synthesise(latents[:, :, first:last], position)[0].round().clamp(0.0, 255.0)
         kept = band[:, (start - first) * POSITION_PIXELS : (stop - first) * POSITION_PIXELS]
         image[:, start * POSITION_PIXELS : stop * POSITION_PIXELS] = (
             kept.to(torch.uint8).cpu().numpy()
         )
+        progress.add(kept.shape[1])
     return image
 
 

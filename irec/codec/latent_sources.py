@@ -12,6 +12,7 @@ from irec.coding import (
     decode_batch,
     encode_batch,
 )
+from irec.progress import Progress
 
 
 class EncodingSource:
@@ -21,11 +22,25 @@ class EncodingSource:
         codes: The codes of the batch for each latent tensor, in the order of the pass.
     """
 
-    def __init__(self, seed: int, coder: CoderSettings, search: SearchSettings) -> None:
-        """Set up the source; the decoder needs the same `seed` and `coder`."""
+    def __init__(
+        self,
+        seed: int,
+        coder: CoderSettings,
+        search: SearchSettings,
+        progress: Progress | None = None,
+    ) -> None:
+        """Set up the source; the decoder needs the same `seed` and `coder`.
+
+        Args:
+            seed: Of the shared randomness.
+            coder: What encoder and decoder agree on.
+            search: How hard to look.
+            progress: Hears of each tensor.
+        """
         self.seed = seed
         self.coder = coder
         self.search = search
+        self.progress = progress
         self.codes: list[list[TensorCode]] = []
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
@@ -36,6 +51,8 @@ class EncodingSource:
             posterior, prior, self.seed, tensor=tensor, coder=self.coder, search=self.search
         )
         self.codes.append(codes)
+        if self.progress is not None:
+            self.progress.add(1)
         return decode_batch(codes, prior, self.seed, tensor=tensor, coder=self.coder)
 
 

@@ -35,41 +35,51 @@ from irec.models.lattice import PixelSource, Place
 from irec.models.lattice_rvae import KnownPixels, LatticeRVAE, cropped
 from irec.models.mixtures import MixtureParameters
 from irec.models.zoo import CodingStatistics
+from irec.progress import Progress
 
 
 class EncodingPixels:
     """A pixel source that codes the pixels of one tile."""
 
-    def __init__(self, encoder: ResidualEncoder, pixels: UInt8[np.ndarray, "c h w"]) -> None:
+    def __init__(
+        self, encoder: ResidualEncoder, pixels: UInt8[np.ndarray, "c h w"], progress: Progress
+    ) -> None:
         """Set up the source.
 
         Args:
             encoder: That the pixels go to.
             pixels: Of the tile; c is 1 of a grey image, else 3.
+            progress: Hears of each value.
         """
         self.encoder = encoder
         self.pixels = pixels
+        self.progress = progress
 
     def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
         """Code and return these pixels."""
         pixels = place.cut(self.pixels)
         if pixels.size:
             self.encoder.add(pixels, whole_numbers(parameters, *pixels.shape))
+        self.progress.add(pixels.size)
         return for_model(pixels, parameters.base)
 
 
 class DecodingPixels:
     """A pixel source that decodes the pixels of one tile."""
 
-    def __init__(self, decoder: ResidualDecoder, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, decoder: ResidualDecoder, shape: tuple[int, int, int], progress: Progress
+    ) -> None:
         """Set up the source.
 
         Args:
             decoder: That the pixels come from.
             shape: Of the tile: channels that are coded, height, width.
+            progress: Hears of each value.
         """
         self.decoder = decoder
         self.shape = shape
+        self.progress = progress
 
     def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
         """Decode these pixels."""
@@ -77,6 +87,7 @@ class DecodingPixels:
         pixels = np.zeros(shape, np.uint8)
         if pixels.size:
             pixels = self.decoder.next(whole_numbers(parameters, *shape))
+        self.progress.add(pixels.size)
         return for_model(pixels, parameters.base)
 
 
@@ -132,12 +143,14 @@ class LatticeCodec(Codec):
         """Compress an image; see :meth:`Codec.encode`."""
         self._refuse_quality(quality)
         planes = split_planes(image)
-        residual = ResidualEncoder()
+        residual, progress = ResidualEncoder(), Progress("encoding", planes.coded.size)
         tiles = []
         for tile in self._tiles(*planes.size):
             pixels = tile.cut(planes.coded)
             latents = EncodingSource(self.seed, self.profile.coder, self.search)
-            self._generate(latents, EncodingPixels(residual, pixels), pixels.shape, pixels)
+            self._generate(
+                latents, EncodingPixels(residual, pixels, progress), pixels.shape, pixels
+            )
             tiles.append(TileCode([codes[0] for codes in latents.codes]))
         return self._verified(self._pack(planes, tiles, image, residual.finish()))
 
@@ -148,14 +161,14 @@ class LatticeCodec(Codec):
         header = stream.header
         n_channels = header.colour.n_coded_channels
         coded = np.empty((n_channels, header.height, header.width), np.uint8)
-        residual = ResidualDecoder(stream.residual)
+        residual, progress = ResidualDecoder(stream.residual), Progress("decoding", coded.size)
         tiles = self._tiles(header.height, header.width)
         for tile, code in zip(tiles, stream.tiles, strict=True):
             shape = (n_channels, tile.height, tile.width)
             latents = DecodingSource(
                 [[tensor] for tensor in code.tensors], header.seed, self.profile.coder
             )
-            image = self._generate(latents, DecodingPixels(residual, shape), shape)
+            image = self._generate(latents, DecodingPixels(residual, shape, progress), shape)
             tile.cut(coded)[:] = image[0, :n_channels].to(torch.uint8).cpu().numpy()
         return self._join(stream, coded)
 

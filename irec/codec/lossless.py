@@ -32,6 +32,7 @@ from irec.codec.tiles import tiles_of
 from irec.models.latent_source import PosteriorSampler
 from irec.models.rvae import RVAE
 from irec.models.zoo import CodingStatistics
+from irec.progress import Progress
 
 
 class LosslessCodec(Codec):
@@ -59,11 +60,14 @@ class LosslessCodec(Codec):
         planes = [split_planes(image) for image in images]
         tile_codes: list[list[TileCode]] = [[] for _ in planes]
         residuals = [ResidualEncoder() for _ in planes]
+        progress = Progress("encoding", sum(one.coded.size for one in planes))
         for batch in self._batches(planes):
             for work, code, parameters in self._encode_tiles(batch):
                 tile_codes[work.image].append(code)
                 quantised = quantise(parameters, code.grid_offset)
-                residuals[work.image].add(work.tile.cut(work.planes.coded), quantised)
+                pixels = work.tile.cut(work.planes.coded)
+                residuals[work.image].add(pixels, quantised)
+                progress.add(pixels.size)
         parts = zip(planes, tile_codes, images, residuals, strict=True)
         encoded = [
             self._pack(one, codes, image, residual.finish())
@@ -77,14 +81,16 @@ class LosslessCodec(Codec):
         stream = self.unpack(data)
         header = stream.header
         coded = np.empty((header.colour.n_coded_channels, header.height, header.width), np.uint8)
-        residual = ResidualDecoder(stream.residual)
+        residual, progress = ResidualDecoder(stream.residual), Progress("decoding", coded.size)
         blank = Planes(header.colour, coded, None)
         codes = iter(stream.tiles)
         for batch in self._batches([blank]):
             tile_codes = [next(codes) for _ in batch]
             parameters = self._decode_tiles(batch, tile_codes, header.seed)
             for work, code, given in zip(batch, tile_codes, parameters, strict=True):
-                work.tile.cut(coded)[:] = residual.next(quantise(given, code.grid_offset))
+                pixels = residual.next(quantise(given, code.grid_offset))
+                work.tile.cut(coded)[:] = pixels
+                progress.add(pixels.size)
         return self._join(stream, coded)
 
     def ideal(

@@ -37,6 +37,7 @@ from irec.metrics.quality import psnr_db
 from irec.models.latent_source import LatentSource, PosteriorSampler
 from irec.models.lossy_model import POSITION_PIXELS, LossyModel
 from irec.models.zoo import Checkpoint, CodingStatistics
+from irec.progress import Progress
 
 # By effort. Measured on parts of three photographs with the transform VAE, objective of exact
 # samples at qualities 10 and 60: 4, 8, 20 steps win 0.5, 0.7, 0.7 %, in twice the time with 8.
@@ -187,7 +188,8 @@ class LossyCodec(Codec):
         return self.qualities.quality_of(index), self.qualities.lambda_of(index)
 
     def _encode(self, planes: Planes, index: int) -> Encoded:
-        source = EncodingSource(self.seed, self.profile.coder, self.search)
+        progress = Progress("encoding", len(self._n_dims(self._tile(*planes.size))))
+        source = EncodingSource(self.seed, self.profile.coder, self.search, progress)
         evidence = self._infer(planes, index, self.refinement_steps)
         with warnings.catch_warnings():
             # A sample that misses its posterior makes an image a little worse, not a wrong one.
@@ -218,7 +220,11 @@ class LossyCodec(Codec):
         """Return a value at all quality indices from those at some."""
         last = self.profile.max_quality_index
         some = [*range(0, last, _ESTIMATE_EVERY), last]
-        return interpolated({index: value(index) for index in some}, last + 1)
+        progress, known = Progress("estimating", len(some)), {}
+        for index in some:
+            known[index] = value(index)
+            progress.add(1)
+        return interpolated(known, last + 1)
 
     def _infer(self, planes: Planes, index: int, refinement_steps: int = 0) -> Any:
         """Run the inference pass; the decoder has no part in it, so float32 will do."""

@@ -1,43 +1,24 @@
-"""Doing a command's jobs one after the other: progress, a line for each, failures, a summary."""
+"""Doing a command's jobs: progress, a line for each, failures, a summary."""
 
 import contextlib
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import typer
 
 from irec.commands.jobs import STREAM, Job, Plan, UsageError
-from irec.errors import IrecError, ran_out_of_memory
+from irec.commands.outcomes import Done, Outcome, Watch, Work, attempt, leaving_on_sigterm
+from irec.commands.workers import Team
+from irec.errors import IrecError
 from irec.files import OutputFileError
-from irec.terminal import count_bar, say
+from irec.progress import listening
+from irec.terminal import JobBars, say
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
-
-
-@dataclass(frozen=True)
-class Done:
-    """What one job took and gave.
-
-    Attributes:
-        bytes_in: Size of the source file.
-        bytes_out: Size of the file made.
-        n_pixels: Height x width of the image.
-        n_channels: Of the image, alpha included.
-        notes: What the user should know about it.
-    """
-
-    bytes_in: int
-    bytes_out: int
-    n_pixels: int
-    n_channels: int
-    notes: tuple[str, ...] = ()
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
 @dataclass
@@ -63,45 +44,37 @@ class Tally:
         return f"{text}, {self.n_failed} failed" if self.n_failed else text
 
 
-Work = Callable[[Job], Done | None]
-"""Does a job; None where its result was there already."""
 Describe = Callable[[Sequence[Done]], str]
 
 
 def run_jobs(
     plan: Plan,
-    start: Callable[[], Work],
+    work: Work,
     describe: Describe,
     *,
     quiet: bool,
+    n_workers: int = 1,
 ) -> None:
     """Do all jobs; one that fails is reported on stderr and the others are done.
 
+    What is printed, and the exit code, are the same however many jobs run at once.
+
     Args:
         plan: What to do; its problems count as failures.
-        start: Loads what the work needs, called if there is any job; returns what does one job,
-            and raises IrecError or OSError where it cannot.
+        work: Does one job; prepared if there is any.
         describe: Says what one or several jobs took and gave.
         quiet: Whether only failures are shown.
+        n_workers: How many jobs run at once.
 
     Raises:
         typer.Exit: Code 1 if anything failed, 130 after Ctrl-C.
         SystemExit: Code 143 after SIGTERM.
     """
-    jobs = plan.jobs
-    tally = Tally(n_jobs=len(jobs) + len(plan.problems))
+    tally = Tally(n_jobs=len(plan.jobs) + len(plan.problems))
     for problem in plan.problems:
         _fail(tally, problem)
-    try:
-        if jobs:
-            work = start()
-            with _leaving_on_sigterm(), _progress(len(jobs), quiet) as advance:
-                for job in jobs:
-                    _do(job, work, describe, tally, quiet)
-                    advance()
-    except KeyboardInterrupt:
-        say(f"interrupted; {len(tally.done)} of {tally.n_jobs} files are done", sys.stderr)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if plan.jobs:
+        _do_all(plan.jobs, work, lambda one: _tell(one, describe, tally, quiet), quiet, n_workers)
     if plan.n_skipped and not quiet:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(plan.n_skipped.items()))
         say(f"skipped, being of other kinds: {kinds}")
@@ -111,61 +84,76 @@ def run_jobs(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _do(job: Job, work: Work, describe: Describe, tally: Tally, quiet: bool) -> None:
-    start = time.perf_counter()
+def _do_all(
+    jobs: Sequence[Job], work: Work, tell: Callable[[Outcome], None], quiet: bool, n_workers: int
+) -> None:
+    """Do jobs, and tell of each in their order; of all that is done, even where Ctrl-C comes."""
+    n_told = 0
+    team: Team | None = None
     try:
-        done = work(job)
-    except (IrecError, OSError, MemoryError, RuntimeError) as error:
-        message = str(error) or type(error).__name__
-        if ran_out_of_memory(error):
-            message = f"not enough memory ({message.splitlines()[0]})"
-        elif not isinstance(error, (IrecError, OSError)):
-            raise
-        names_a_file = str(job.source) in message or str(job.target) in message
-        _fail(tally, message if names_a_file else f"{job.source}: {message}")
-        return
-    if done is None:
+        with leaving_on_sigterm(), JobBars(len(jobs), quiet=quiet) as bars:
+            if n_workers > 1 and len(jobs) > 1:
+                team = Team(jobs, work, n_workers, _Watch(bars))
+                outcomes = team.outcomes()
+            else:
+                work.prepare()
+                outcomes = _one_by_one(jobs, work, _Watch(bars))
+            for outcome in outcomes:
+                tell(outcome)
+                n_told += 1
+    except KeyboardInterrupt:
+        for _, outcome in sorted(team.done.items()) if team else ():
+            tell(outcome)
+            n_told += 1
+        say(f"interrupted; {n_told} of {len(jobs)} files are done", sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _one_by_one(jobs: Sequence[Job], work: Work, watch: Watch) -> Iterator[Outcome]:
+    for job in jobs:
+        with listening(lambda what, share, job=job: watch.share(job, what, share)):
+            outcome = attempt(work, job)
+        watch.ended(job)
+        yield outcome
+
+
+@dataclass
+class _Watch:
+    """Draws how jobs are going."""
+
+    bars: JobBars
+
+    def share(self, job: Job, what: str, share: float) -> None:
+        """Move the bar of a job."""
+        self.bars.show(f"{job.source.name}: {what}", share, key=job)
+
+    def ended(self, job: Job) -> None:
+        """Remove it, and count the job."""
+        self.bars.count(key=job)
+
+
+def _tell(outcome: Outcome, describe: Describe, tally: Tally, quiet: bool) -> None:
+    job, done = outcome.job, outcome.done
+    if outcome.failure:
+        names_a_file = str(job.source) in outcome.failure or str(job.target) in outcome.failure
+        _fail(tally, outcome.failure if names_a_file else f"{job.source}: {outcome.failure}")
+    elif done is None:
         tally.n_kept += 1
         if not quiet:
             say(f"{job.target}: kept, it is whole")
-        return
-    tally.done.append(done)
-    if not quiet:
-        seconds = time.perf_counter() - start
-        text = f"{job.source} -> {job.target}: {describe([done])}, {seconds:.1f} s"
-        say(text, sys.stderr if job.target == STREAM else None)
+    else:
+        tally.done.append(done)
+        if quiet:
+            return
+        text = f"{job.source} -> {job.target}: {describe([done])}, {outcome.seconds:.1f} s"
+        say(f"{text}{done.how and ', ' + done.how}", sys.stderr if job.target == STREAM else None)
         for note in done.notes:
             say(f"note: {job.source}: {note}", sys.stderr)
-
-
-@contextlib.contextmanager
-def _leaving_on_sigterm() -> Iterator[None]:
-    """Make SIGTERM an exception, so that bars and unfinished files are cleared away."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(EXIT_TERMINATED)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(tally: Tally, message: str) -> None:
     tally.n_failed += 1
     say(f"failed: {message}", sys.stderr)
-
-
-@contextlib.contextmanager
-def _progress(n_jobs: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Draw a bar on stderr where somebody looks at it; yield what moves it on by one job."""
-    with count_bar(quiet=quiet, transient=True) as progress:
-        task = progress.add_task("files", total=n_jobs)
-        yield lambda: progress.advance(task)
 
 
 @contextlib.contextmanager

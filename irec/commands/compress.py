@@ -1,18 +1,22 @@
 """``irec compress``: images to ``.irec`` files."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
-from irec.commands.batch import Done, Work, one_line_errors, prepare_target, run_jobs
+from irec.commands.batch import one_line_errors, prepare_target, run_jobs
 from irec.commands.jobs import Job, Naming, UsageError, plan_jobs
 from irec.commands.options import (
+    Device,
     DeviceOption,
     ForceOption,
+    JobsOption,
     KeepTimeOption,
+    Kept,
     MaxPixelsOption,
     MetadataOption,
     OutputOption,
@@ -20,6 +24,7 @@ from irec.commands.options import (
     check_device,
     kept_of,
 )
+from irec.commands.outcomes import Done
 from irec.commands.streams import source_of, write_result
 from irec.errors import IrecError
 from irec.files import OutputFileError, read_file
@@ -123,6 +128,7 @@ def compress(
     ] = False,
     max_pixels: MaxPixelsOption = DEFAULT_MAX_PIXELS,
     keep_time: KeepTimeOption = False,
+    jobs: JobsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Compress images, without loss unless --lossy: photo.png becomes photo.irec.
@@ -133,52 +139,102 @@ def compress(
     Without --lossy the pixels come back exactly, with --lossy only alpha does. Colour profile, EXIF
     and XMP are kept (--metadata); pixels are turned as a camera's note of its orientation says.
     """
-    asks_for_rate = not (quality is None and target_bpp is None and target_psnr is None)
+    with one_line_errors():
+        if not (quality is None and target_bpp is None and target_psnr is None):
+            _check_rate(lossy, quality, target_bpp, target_psnr)
+        plan = plan_jobs(inputs, output, NAMING)
+        work = _Compression(
+            lossy=lossy,
+            effort=effort,
+            quality=quality,
+            target_bpp=target_bpp,
+            target_psnr=target_psnr,
+            checkpoint=checkpoint,
+            force=force,
+            verify=verify,
+            device=device,
+            skip_existing=skip_existing,
+            convert=convert,
+            metadata=metadata,
+            model_only=model_only,
+            max_pixels=max_pixels,
+            keep_time=keep_time,
+        )
+        describe = _describe_lossy if lossy else _describe
+        run_jobs(plan, work, describe, quiet=quiet, n_workers=jobs)
 
-    def start() -> Work:
-        check_device(device)
-        from irec.codec import compress_with, load_codec
 
-        codec = load_codec(checkpoint, lossy=lossy, effort=effort, verify=verify, device=device)
+@dataclass(frozen=True)
+class _Compression:
+    """Compresses images; the attributes are options of the command."""
+
+    lossy: bool
+    effort: int
+    quality: float | None
+    target_bpp: float | None
+    target_psnr: float | None
+    checkpoint: str | None
+    force: bool
+    verify: bool
+    device: Device
+    skip_existing: bool
+    convert: bool
+    metadata: Kept
+    model_only: bool
+    max_pixels: int
+    keep_time: bool
+
+    @property
+    def codec(self) -> "Codec":
+        """Loaded once in each process."""
+        from irec.codec import load_codec
+
+        return load_codec(
+            self.checkpoint,
+            lossy=self.lossy,
+            effort=self.effort,
+            verify=self.verify,
+            device=self.device,
+        )
+
+    def prepare(self) -> None:
+        """Load the model, and say at once what no image can do."""
+        check_device(self.device)
+        codec = self.codec
+        asks_for_rate = (self.quality, self.target_bpp, self.target_psnr) != (None, None, None)
         if asks_for_rate and not codec.has_quality:
-            # Once, rather than of each image.
             raise UsageError(
-                f"{codec.checkpoint.name} is a model of one quality: it takes no --quality and no "
+                f"{codec.name} is a model of one quality: it takes no --quality and no "
                 "--target-bpp or --target-psnr"
             )
 
-        def work(job: Job) -> Done | None:
-            source = source_of(job.source)
-            picture = read_picture(source, convert=convert, max_pixels=max_pixels)
-            pixels = picture.pixels
-            if skip_existing and job.target.exists():
-                _check_whole(codec, job.target, pixels)
-                return None
-            prepare_target(job.target, force=force)
-            kept = kept_of(picture.metadata, metadata)
-            data = compress_with(
-                codec,
-                pixels,
-                quality,
-                target_bpp,
-                target_psnr,
-                metadata=kept,
-                model_only=model_only,
-            ).data
-            time_of = job.source if keep_time else None
-            write_result(job.target, data, overwrite=force, time_of=time_of)
-            size = len(source) if isinstance(source, bytes) else source.stat().st_size
-            height, width, n_channels = pixels.shape
-            notes = (*picture.lost, *_growth(job.source, size, len(data)))
-            return Done(size, len(data), height * width, n_channels, notes)
+    def __call__(self, job: Job) -> Done | None:
+        """Make one file."""
+        from irec.codec import compress_with, is_stored
 
-        return work
-
-    with one_line_errors():
-        if asks_for_rate:
-            _check_rate(lossy, quality, target_bpp, target_psnr)
-        plan = plan_jobs(inputs, output, NAMING)
-        run_jobs(plan, start, _describe_lossy if lossy else _describe, quiet=quiet)
+        source = source_of(job.source)
+        picture = read_picture(source, convert=self.convert, max_pixels=self.max_pixels)
+        pixels = picture.pixels
+        if self.skip_existing and job.target.exists():
+            _check_whole(self.codec, job.target, pixels)
+            return None
+        prepare_target(job.target, force=self.force)
+        data = compress_with(
+            self.codec,
+            pixels,
+            self.quality,
+            self.target_bpp,
+            self.target_psnr,
+            metadata=kept_of(picture.metadata, self.metadata),
+            model_only=self.model_only,
+        ).data
+        time_of = job.source if self.keep_time else None
+        write_result(job.target, data, overwrite=self.force, time_of=time_of)
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        height, width, n_channels = pixels.shape
+        how = "stored without the model" if is_stored(data) else ""
+        notes = (*picture.lost, *_growth(job.source, size, len(data)))
+        return Done(size, len(data), height * width, n_channels, how, notes)
 
 
 def _check_whole(codec: "Codec", path: Path, pixels: np.ndarray) -> None:

@@ -1,24 +1,22 @@
 """``irec decompress``: ``.irec`` files to images."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from irec.commands.batch import (
-    Done,
-    Work,
-    one_line_errors,
-    prepare_target,
-    run_jobs,
-)
+from irec.commands.batch import one_line_errors, prepare_target, run_jobs
 from irec.commands.jobs import STREAM, Job, Naming, plan_jobs
 from irec.commands.options import (
+    Device,
     DeviceOption,
     FileCheckpointOption,
     ForceOption,
+    JobsOption,
     KeepTimeOption,
+    Kept,
     MaxPixelsOption,
     MetadataOption,
     OutputOption,
@@ -26,6 +24,7 @@ from irec.commands.options import (
     check_device,
     kept_of,
 )
+from irec.commands.outcomes import Done
 from irec.commands.streams import read_irec, write_result
 from irec.errors import IrecError
 from irec.files import OutputFileError
@@ -70,6 +69,7 @@ def decompress(
     metadata: MetadataOption = "all",
     max_pixels: MaxPixelsOption = DEFAULT_MAX_PIXELS,
     keep_time: KeepTimeOption = False,
+    jobs: JobsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Decompress .irec files: photo.irec becomes photo.png.
@@ -81,35 +81,60 @@ def decompress(
     With -o NAME the suffix of NAME chooses the format: .png, .webp (lossless), .ppm or .pgm. Colour
     profile, EXIF and XMP are written into .png and .webp.
     """
+    with one_line_errors():
+        plan = plan_jobs(inputs, output, NAMING)
+        work = _Decompression(
+            checkpoint=checkpoint,
+            allow_truncated=allow_truncated,
+            force=force,
+            device=device,
+            skip_existing=skip_existing,
+            metadata=metadata,
+            max_pixels=max_pixels,
+            keep_time=keep_time,
+        )
+        run_jobs(plan, work, _describe, quiet=quiet, n_workers=jobs)
 
-    def start() -> Work:
-        check_device(device)
+
+@dataclass(frozen=True)
+class _Decompression:
+    """Decompresses files; the attributes are options of the command."""
+
+    checkpoint: str | None
+    allow_truncated: bool
+    force: bool
+    device: Device
+    skip_existing: bool
+    metadata: Kept
+    max_pixels: int
+    keep_time: bool
+
+    def prepare(self) -> None:
+        """Which models are needed, the files say."""
+        check_device(self.device)
+
+    def __call__(self, job: Job) -> Done | None:
+        """Make one image."""
         from irec.bitstream import read_header
         from irec.codec import codec_for, read_metadata
 
-        def work(job: Job) -> Done | None:
-            data = read_irec(job.source)
-            header = read_header(data)
-            check_size(header.width, header.height, max_pixels, str(job.source))
-            if skip_existing and job.target.exists():
-                _check_whole(job.target, (header.height, header.width, header.n_channels))
-                return None
-            prepare_target(job.target, force=force)
-            codec = codec_for(data, checkpoint=checkpoint, device=device)
-            pixels = codec.decode(data, allow_truncated)
-            suffix = ".png" if job.target == STREAM else job.target.suffix
-            kept = kept_of(read_metadata(data), metadata)
-            image = encode_image(pixels, suffix, kept)
-            time_of = job.source if keep_time else None
-            write_result(job.target, image, overwrite=force, time_of=time_of)
-            height, width, n_channels = pixels.shape
-            return Done(len(data), len(image), height * width, n_channels, _lost(kept, suffix))
-
-        return work
-
-    with one_line_errors():
-        plan = plan_jobs(inputs, output, NAMING)
-        run_jobs(plan, start, _describe, quiet=quiet)
+        data = read_irec(job.source)
+        header = read_header(data)
+        check_size(header.width, header.height, self.max_pixels, str(job.source))
+        if self.skip_existing and job.target.exists():
+            _check_whole(job.target, (header.height, header.width, header.n_channels))
+            return None
+        prepare_target(job.target, force=self.force)
+        codec = codec_for(data, checkpoint=self.checkpoint, device=self.device)
+        pixels = codec.decode(data, self.allow_truncated)
+        suffix = ".png" if job.target == STREAM else job.target.suffix
+        kept = kept_of(read_metadata(data), self.metadata)
+        image = encode_image(pixels, suffix, kept)
+        time_of = job.source if self.keep_time else None
+        write_result(job.target, image, overwrite=self.force, time_of=time_of)
+        height, width, n_channels = pixels.shape
+        notes = _lost(kept, suffix)
+        return Done(len(data), len(image), height * width, n_channels, notes=notes)
 
 
 def _check_whole(path: Path, shape: tuple[int, int, int]) -> None:

@@ -34,6 +34,17 @@ KeepTimeOption = Annotated[
     bool,
     typer.Option("--keep-time", help="Give each result the modification time of its source."),
 ]
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        help="Work on N files at once, in as many processes: each takes its own memory and its "
+        "share of the threads. Results are the same.",
+    ),
+]
 MaxPixelsOption = Annotated[
     int,
     typer.Option(
