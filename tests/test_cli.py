@@ -223,7 +223,7 @@ def test_an_unreadable_image_is_reported_and_the_others_are_done(
 def test_an_image_that_cannot_be_coded_leaves_the_others_of_its_batch(
     tiny_checkpoint, pictures, monkeypatch, capsys
 ):
-    monkeypatch.setattr("irec.codec.planes.MAX_PIXELS", 200)
+    monkeypatch.setattr("irec.codec.tiles.MAX_PIXELS", 200)
     assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 1
     assert "failed: a.png: " in capsys.readouterr().err
     assert len(list(Path("out").rglob("*.irec"))) == 2

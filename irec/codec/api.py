@@ -1,23 +1,17 @@
 """The functions that most people need: an image in, bytes out, and back."""
 
 import functools
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from irec.bitstream import STORED, decompress_metadata, read_header, read_metadata_section
-from irec.codec.arguments import (
-    checked_bytes,
-    checked_checkpoint,
-    checked_device,
-    checked_effort,
-    checked_number,
-)
-from irec.codec.base import Codec
+from irec.codec.base import Codec, checked_device
 from irec.codec.encoded import Encoded, FileDescription
 from irec.codec.stored import StoredCodec
-from irec.coding import DEFAULT_EFFORT
+from irec.coding import DEFAULT_EFFORT, SearchSettings
 from irec.errors import CheckpointError, InvalidParameterError
 from irec.images import DEFAULT_MAX_PIXELS, check_size, from_any
 from irec.metadata import Metadata
@@ -87,14 +81,15 @@ def compress(
         )
     if n_given > 1:
         raise InvalidParameterError("quality, target_bpp and target_psnr exclude each other")
-    quality = checked_number(quality, "quality")
-    target_bpp = checked_number(target_bpp, "target_bpp")
-    target_psnr = checked_number(target_psnr, "target_psnr")
+    quality = _checked_number(quality, "quality")
+    target_bpp = _checked_number(target_bpp, "target_bpp")
+    target_psnr = _checked_number(target_psnr, "target_psnr")
+    SearchSettings.from_effort(effort)  # names a wrong one
     pixels = from_any(image)
     codec = load_codec(
-        checked_checkpoint(checkpoint),
+        _checked_checkpoint(checkpoint),
         lossy=lossy,
-        effort=checked_effort(effort),
+        effort=int(effort),
         verify=verify,
         device=str(checked_device(device)),
     )
@@ -168,11 +163,11 @@ def decompress(
         CheckpointError: There is no such checkpoint.
         UnsupportedImageError: The image has more than `max_pixels`.
     """
-    data = checked_bytes(data)
+    data = _checked_bytes(data)
     header = read_header(data)
     check_size(header.width, header.height, max_pixels, "the file's image")
     codec = codec_for(
-        data, checkpoint=checked_checkpoint(checkpoint), device=str(checked_device(device))
+        data, checkpoint=_checked_checkpoint(checkpoint), device=str(checked_device(device))
     )
     return codec.decode(data, allow_truncated)
 
@@ -244,3 +239,31 @@ def make_codec(checkpoint: Checkpoint, **options: object) -> Codec:
 def _decoder(fingerprint: bytes, checkpoint: str | None, device: str) -> Codec:
     found = find_checkpoint(fingerprint) if checkpoint is None else load_checkpoint(checkpoint)
     return make_codec(found, device=device)
+
+
+def _checked_bytes(data: Any) -> bytes:
+    """Return the bytes of a file, from whatever holds bytes."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidParameterError(
+            f"a {type(data).__name__}, but a file's bytes are needed, as open(path, 'rb').read() "
+            "gives them"
+        )
+    return bytes(data)
+
+
+def _checked_number(value: Any, name: str) -> float | None:
+    """Return a number, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise InvalidParameterError(f"{name} is {value!r}, but a number is needed")
+    return float(value)
+
+
+def _checked_checkpoint(checkpoint: Any) -> str | None:
+    """Return a checkpoint's name or path, or None."""
+    if checkpoint is not None and not isinstance(checkpoint, str | Path):
+        raise InvalidParameterError(
+            f"checkpoint is {checkpoint!r}, but a name, or the path of a folder, is needed"
+        )
+    return None if checkpoint is None else str(checkpoint)

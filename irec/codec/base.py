@@ -15,7 +15,6 @@ from irec.bitstream import (
     Bitstream,
     Header,
     Profile,
-    SideInfoModel,
     TileCode,
     TilePlan,
     check_pixels,
@@ -28,9 +27,8 @@ from irec.bitstream import (
     shortest_beginning,
     unpack,
 )
-from irec.codec.arguments import checked_device, checked_effort
 from irec.codec.encoded import Encoded, FileDescription, Ideal
-from irec.codec.planes import MAX_PIXELS, Planes, join_planes
+from irec.codec.tiles import MAX_PIXELS, Planes, Tile, join_planes, split_planes, tiles_of
 from irec.coding import DEFAULT_EFFORT, SearchSettings
 from irec.errors import (
     BitstreamError,
@@ -41,22 +39,8 @@ from irec.errors import (
     ModelMismatchError,
 )
 from irec.metadata import Metadata
-from irec.models.neutral import neutral_torch
+from irec.models.exact import neutral_torch
 from irec.models.zoo import Checkpoint, CodingStatistics
-
-_COMPUTING = {
-    *(
-        "__init__",
-        "_prepare",
-        "encode",
-        "encode_batch",
-        "encode_within",
-        "encode_reaching",
-        "decode",
-        "ideal",
-        "ideal_batch",
-    ),
-}
 
 
 class Codec(abc.ABC):
@@ -65,22 +49,21 @@ class Codec(abc.ABC):
     Attributes:
         profile: Of the files that the codec makes and reads.
         network: Class of the models that it takes.
+        measure_statistics: From a model in float32 and typical images, uint8 [h, w, 3], to what is
+            usual when its latent tensors are coded; DataError where no image is large enough.
         checkpoint: The model; decoding needs the same.
         search: How hard the encoder looks.
         seed: Of the shared randomness of new files.
+        effort: The same as a number, 1 to 9.
         verify: Whether every new file is decoded and compared before it is returned.
         device: Where model and search run.
     """
 
     profile: ClassVar[Profile]
     network: ClassVar[type[Any]]
+    measure_statistics: ClassVar["staticmethod[[Any, Sequence[np.ndarray]], CodingStatistics]"]
 
-    def __init_subclass__(cls) -> None:
-        """Make the methods that compute do so whatever a caller has set in torch."""
-        super().__init_subclass__()
-        for name in _COMPUTING & vars(cls).keys():
-            setattr(cls, name, neutral_torch()(vars(cls)[name]))
-
+    @neutral_torch()
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -110,7 +93,8 @@ class Codec(abc.ABC):
                 f"{type(self).__name__} needs a {self.network.__name__}"
             )
         self.checkpoint = checkpoint
-        self.search = SearchSettings.from_effort(checked_effort(effort))
+        self.search = SearchSettings.from_effort(effort)
+        self.effort = int(effort)
         self.seed = seed
         self.verify = verify
         self.device = checked_device(device)
@@ -126,7 +110,6 @@ class Codec(abc.ABC):
         """Whether `encode` takes a quality."""
         return False
 
-    @abc.abstractmethod
     def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
         """Compress an image.
 
@@ -140,12 +123,17 @@ class Codec(abc.ABC):
             UnsupportedImageError: The image is of another kind.
             InvalidParameterError: The model has no such quality.
         """
+        return self.encode_batch([image], quality)[0]
 
+    @neutral_torch()
+    @torch.inference_mode()
     def encode_batch(
         self, images: Sequence[np.ndarray], quality: float | None = None
     ) -> list[Encoded]:
         """Compress images together where that is faster; arguments as for :meth:`encode`."""
-        return [self.encode(image, quality) for image in images]
+        index = self._quality_index(quality)
+        encoded = self._encode([split_planes(image) for image in images], index)
+        return [self._verified(one) for one in encoded]
 
     def encode_within(self, image: UInt8[np.ndarray, "h w c"], max_bpp: float) -> Encoded:
         """Compress an image at the best quality whose file has at most `max_bpp` bits per pixel.
@@ -165,14 +153,16 @@ class Codec(abc.ABC):
         """
         raise InvalidParameterError(f"{self.checkpoint.name} is a model of one quality: no target")
 
-    @abc.abstractmethod
+    @neutral_torch()
+    @torch.inference_mode()
     def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
         """Decompress a file.
 
         Args:
             data: The whole file, or its beginning.
             allow_truncated: Decode a lossy file whose end is missing as far as it goes. Its
-                checksum is then of no use: damage in what is left goes unnoticed.
+                checksum is then of no use: damage in what is left goes unnoticed. Lossless files
+                are of no use without their end.
 
         Returns:
             The image, uint8 [h, w, c].
@@ -180,8 +170,12 @@ class Codec(abc.ABC):
         Raises:
             BitstreamError: The bytes are damaged, foreign, or need another model or irec.
         """
+        stream = self.unpack(data, allow_truncated)
+        planes = self._decode(stream)
+        if self.profile.has_residual:
+            check_pixels(stream, planes.all_channels)
+        return join_planes(planes)
 
-    @abc.abstractmethod
     def ideal(
         self,
         image: UInt8[np.ndarray, "h w c"],
@@ -197,7 +191,10 @@ class Codec(abc.ABC):
             n_samples: Posterior samples to average over.
             seed: Of those samples; the global random state stays as it is.
         """
+        return self.ideal_batch([image], quality, n_samples, seed)[0]
 
+    @neutral_torch()
+    @torch.inference_mode()
     def ideal_batch(
         self,
         images: Sequence[np.ndarray],
@@ -206,7 +203,8 @@ class Codec(abc.ABC):
         seed: int = 0,
     ) -> list[Ideal]:
         """As :meth:`ideal`, of several images."""
-        return [self.ideal(image, quality, n_samples, seed) for image in images]
+        index = self._quality_index(quality)
+        return self._ideal([split_planes(image) for image in images], index, n_samples, seed)
 
     def attach(self, encoded: Encoded, metadata: Metadata) -> Encoded:
         """Put metadata into a new file, which holds none yet; its pixels stay as they are.
@@ -247,45 +245,53 @@ class Codec(abc.ABC):
             metadata=decompress_metadata(stream.metadata) if stream.metadata else Metadata(),
         )
 
-    @staticmethod
-    @abc.abstractmethod
-    def measure_statistics(model: Any, images: Sequence[np.ndarray]) -> CodingStatistics:
-        """Measure what is usual when the model's latent tensors are coded.
-
-        Args:
-            model: In float32.
-            images: Typical ones, uint8 [h, w, 3]; patches of them are coded.
-
-        Raises:
-            DataError: No image is large enough.
-        """
-
     def unpack(self, data: bytes, allow_truncated: bool = False) -> Bitstream:
         """Return a file's header, steps and indices; raises BitstreamError."""
         return unpack(data, self._plan, allow_truncated)
 
     @abc.abstractmethod
-    def _tile_plan(self, header: Header) -> TilePlan:
-        """How a file with this header is laid out."""
+    def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
+        """Make the files of images."""
+
+    @abc.abstractmethod
+    def _decode(self, stream: Bitstream) -> Planes:
+        """Return the image that a file holds; raises BitstreamError."""
+
+    @abc.abstractmethod
+    def _ideal(
+        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+    ) -> list[Ideal]:
+        """Do what :meth:`ideal_batch` says."""
+
+    def _prepare(self) -> None:
+        """Make what a kind of codec needs of its checkpoint; the last step of setting up."""
+        self._model = self._copy_of_model(torch.float64)
+
+    def _quality_index(self, quality: float | None) -> int:
+        """Return a quality as files have it; raises InvalidParameterError."""
+        if quality is not None:
+            raise InvalidParameterError(f"{self.name} is lossless: it takes no quality")
+        return 0
 
     def _quality_of(self, header: Header) -> tuple[float | None, float | None]:
         """Quality and lambda that a file was made for, as far as the model knows such."""
         return None, None
 
-    @abc.abstractmethod
-    def _prepare(self) -> None:
-        """Make what a kind of codec needs of its checkpoint; the last step of setting up."""
+    def _tiles(self, height: int, width: int) -> list[Tile]:
+        return tiles_of(height, width, self._model.stride, self.profile.max_tile_side)
+
+    def _tile_plan(self, header: Header) -> TilePlan:
+        """How a file with this header is laid out, of models of one quality."""
+        coding = self.checkpoint.coding
+        side_info = self.profile.side_info_model(coding.usual_steps, coding.usual_rho)
+        tiles = self._tiles(header.height, header.width)
+        return TilePlan(side_info, tuple(tile.padded_pixels for tile in tiles))
 
     def _copy_of_model(self, dtype: torch.dtype) -> Any:
         """Return the model on the device: float64 codes, float32 is where rounding may differ."""
         # Weights born in inference mode, in which Lightning predicts, take part in no gradient.
         with torch.inference_mode(False):
             return copy.deepcopy(self.checkpoint.model).to(self.device, dtype)
-
-    def _usual_side_info(self) -> SideInfoModel:
-        """Return what is usual of the latent tensors of a checkpoint of one quality."""
-        coding = self.checkpoint.coding
-        return self.profile.side_info_model(coding.usual_steps, coding.usual_rho)
 
     def _finish(
         self, stream: Bitstream, pixels: UInt8[np.ndarray, "h w c"], quality: float | None = None
@@ -312,22 +318,12 @@ class Codec(abc.ABC):
         checksum = pixel_checksum(planes.all_channels) if self.profile.has_residual else 0
         return self._finish(Bitstream(header, tiles, residual, alpha, checksum), pixels, quality)
 
-    def _join(
-        self, stream: Bitstream, colours: UInt8[np.ndarray, "c h w"]
-    ) -> UInt8[np.ndarray, "h w _c"]:
-        """Put a decoded image together; raise BitstreamError where it is not what was coded."""
+    def _with_alpha(self, stream: Bitstream, coded: UInt8[np.ndarray, "c h w"]) -> Planes:
+        """Put what the model coded and the file's alpha plane together."""
         header, alpha = stream.header, None
         if stream.alpha is not None:
             alpha = decompress_alpha(stream.alpha, header.height, header.width)
-        planes = Planes(header.colour, colours, alpha)
-        if self.profile.has_residual:
-            check_pixels(stream, planes.all_channels)
-        return join_planes(planes)
-
-    def _refuse_quality(self, quality: float | None) -> None:
-        """Raise InvalidParameterError where a lossless model is asked for a quality."""
-        if quality is not None:
-            raise InvalidParameterError(f"{self.checkpoint.name} is lossless: it takes no quality")
+        return Planes(header.colour, coded, alpha)
 
     def _verified(self, encoded: Encoded) -> Encoded:
         """Decode a new file; one that gives other pixels than expected is never handed out."""
@@ -359,3 +355,19 @@ class Codec(abc.ABC):
                 f"the header claims {header.width}x{header.height} pixels; irec codes {MAX_PIXELS}"
             )
         return self._tile_plan(header)
+
+
+def checked_device(device: Any) -> torch.device:
+    """Return a device that is there and that irec computes on."""
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidParameterError(f"device is {device!r}; 'cpu' and 'cuda' are known") from error
+    if found.type not in ("cpu", "cuda"):
+        raise InvalidParameterError(f"device is {device!r}; irec computes on 'cpu' or 'cuda'")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise InvalidParameterError(
+            f"device is {device!r}, but PyTorch finds {torch.cuda.device_count()} GPUs that it can "
+            "use; take 'cpu'"
+        )
+    return found

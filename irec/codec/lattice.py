@@ -15,26 +15,20 @@ from torch import Tensor
 
 from irec.bitstream import (
     LATTICE,
-    Header,
-    LogisticParameters,
-    QuantisedParameters,
+    Bitstream,
     ResidualDecoder,
     ResidualEncoder,
     TileCode,
-    TilePlan,
     quantise,
 )
 from irec.codec.base import Codec, Encoded, Ideal
+from irec.codec.export import measure_lattice
 from irec.codec.latent_sources import DecodingSource, EncodingSource
-from irec.codec.planes import split_planes
-from irec.codec.statistics import measure_lattice
-from irec.codec.tiles import Tile, tiles_of
+from irec.codec.tiles import Planes, for_coder, join_planes
 from irec.models.exact import put_on_grid
-from irec.models.latent_source import LatentSource, PosteriorSampler
-from irec.models.lattice import PixelSource, Place
-from irec.models.lattice_rvae import KnownPixels, LatticeRVAE, cropped
-from irec.models.mixtures import MixtureParameters
-from irec.models.zoo import CodingStatistics
+from irec.models.lattice_rvae import LatticeRVAE
+from irec.models.likelihoods import LogisticParameters
+from irec.models.sources import KnownPixels, LatentSource, PixelSource, Place, PosteriorSampler
 from irec.progress import Progress
 
 
@@ -55,13 +49,13 @@ class EncodingPixels:
         self.pixels = pixels
         self.progress = progress
 
-    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
+    def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Code and return these pixels."""
         pixels = place.cut(self.pixels)
         if pixels.size:
-            self.encoder.add(pixels, whole_numbers(parameters, *pixels.shape))
+            self.encoder.add(pixels, quantise(for_coder(parameters, 0, *pixels.shape), 0))
         self.progress.add(pixels.size)
-        return for_model(pixels, parameters.base)
+        return for_model(pixels, parameters.mean)
 
 
 class DecodingPixels:
@@ -81,43 +75,14 @@ class DecodingPixels:
         self.shape = shape
         self.progress = progress
 
-    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
+    def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Decode these pixels."""
         shape = place.cut(np.broadcast_to(np.uint8(0), self.shape)).shape
         pixels = np.zeros(shape, np.uint8)
         if pixels.size:
-            pixels = self.decoder.next(whole_numbers(parameters, *shape))
+            pixels = self.decoder.next(quantise(for_coder(parameters, 0, *shape), 0))
         self.progress.add(pixels.size)
-        return for_model(pixels, parameters.base)
-
-
-def whole_numbers(
-    parameters: MixtureParameters, n_channels: int, height: int, width: int
-) -> QuantisedParameters:
-    """Return a phase's mixtures as the residual coder takes them.
-
-    Args:
-        parameters: Of one image, exact float64.
-        n_channels: 1 leaves out all but red, which grey images are coded as.
-        height: Of the plane of pixels.
-        width: likewise.
-    """
-    given = cropped(parameters, height, width)
-    is_colour = n_channels == 3
-
-    def array(values: Tensor) -> np.ndarray:
-        return np.ascontiguousarray(values.cpu().numpy())
-
-    return quantise(
-        LogisticParameters(
-            mean=array(given.mean[0, :, :n_channels]),
-            log_scale=array(given.log_scale[0, :, :n_channels]),
-            coupling=array(given.coupling[0]) if is_colour else None,
-            logit=array(given.logit[0]),
-            base=array(given.base[0, :n_channels]),
-        ),
-        0,
-    )
+        return for_model(pixels, parameters.mean)
 
 
 def for_model(pixels: UInt8[np.ndarray, "c h w"], like: Tensor) -> Tensor:
@@ -131,33 +96,28 @@ class LatticeCodec(Codec):
 
     profile = LATTICE
     network = LatticeRVAE
+    measure_statistics = staticmethod(measure_lattice)
 
     def _prepare(self) -> None:
         """Put the weights on the grid on which no sum rounds."""
-        self._model = self._copy_of_model(torch.float64)
+        super()._prepare()
         put_on_grid(self._model)
-        self._side_info = self._usual_side_info()
 
-    @torch.inference_mode()
-    def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
-        """Compress an image; see :meth:`Codec.encode`."""
-        self._refuse_quality(quality)
-        planes = split_planes(image)
+    def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
+        return [self._encode_one(one) for one in planes]
+
+    def _encode_one(self, planes: Planes) -> Encoded:
         residual, progress = ResidualEncoder(), Progress("encoding", planes.coded.size)
         tiles = []
         for tile in self._tiles(*planes.size):
             pixels = tile.cut(planes.coded)
             latents = EncodingSource(self.seed, self.profile.coder, self.search)
-            self._generate(
-                latents, EncodingPixels(residual, pixels, progress), pixels.shape, pixels
-            )
+            source = EncodingPixels(residual, pixels, progress)
+            self._generate(latents, source, pixels.shape, pixels)
             tiles.append(TileCode([codes[0] for codes in latents.codes]))
-        return self._verified(self._pack(planes, tiles, image, residual.finish()))
+        return self._pack(planes, tiles, join_planes(planes), residual.finish())
 
-    @torch.inference_mode()
-    def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
-        """Decompress a file; see :meth:`Codec.decode`. It is of no use without its end."""
-        stream = self.unpack(data)
+    def _decode(self, stream: Bitstream) -> Planes:
         header = stream.header
         n_channels = header.colour.n_coded_channels
         coded = np.empty((n_channels, header.height, header.width), np.uint8)
@@ -170,22 +130,17 @@ class LatticeCodec(Codec):
             )
             image = self._generate(latents, DecodingPixels(residual, shape, progress), shape)
             tile.cut(coded)[:] = image[0, :n_channels].to(torch.uint8).cpu().numpy()
-        return self._join(stream, coded)
+        return self._with_alpha(stream, coded)
 
-    @torch.inference_mode()
-    def ideal(
-        self,
-        image: UInt8[np.ndarray, "h w c"],
-        quality: float | None = None,
-        n_samples: int = 1,
-        seed: int = 0,
-    ) -> Ideal:
-        """Estimate an image's negative ELBO; see :meth:`Codec.ideal`."""
-        self._refuse_quality(quality)
+    def _ideal(
+        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+    ) -> list[Ideal]:
         if self._model.n_latent_tensors == 0:
             n_samples = 1  # all would be the same
+        return [self._ideal_of_one(one, n_samples, seed) for one in planes]
+
+    def _ideal_of_one(self, planes: Planes, n_samples: int, seed: int) -> Ideal:
         generator = torch.Generator(self.device).manual_seed(seed)
-        planes = split_planes(image)
         kl = likelihood = 0.0
         for tile in self._tiles(*planes.size):
             pixels = tile.cut(planes.coded)
@@ -199,11 +154,6 @@ class LatticeCodec(Codec):
         to_bits = 1.0 / (n_samples * math.log(2.0))
         return Ideal(kl * to_bits, likelihood * to_bits)
 
-    @staticmethod
-    def measure_statistics(model: LatticeRVAE, images: Sequence[np.ndarray]) -> CodingStatistics:
-        """See :meth:`Codec.measure_statistics`."""
-        return measure_lattice(model, images)
-
     def _generate(
         self,
         latents: LatentSource,
@@ -216,10 +166,3 @@ class LatticeCodec(Codec):
         image = None if pixels is None else for_model(pixels, self._model.top)
         with torch.autocast(self.device.type, enabled=False):
             return self._model.generate(latents, source, shape[1:], is_grey, image)
-
-    def _tiles(self, height: int, width: int) -> list[Tile]:
-        return tiles_of(height, width, self._model.stride, self.profile.max_tile_side)
-
-    def _tile_plan(self, header: Header) -> TilePlan:
-        tiles = self._tiles(header.height, header.width)
-        return TilePlan(self._side_info, tuple(tile.padded_pixels for tile in tiles))

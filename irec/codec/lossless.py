@@ -10,28 +10,24 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 
 from irec.bitstream import (
     LOSSLESS,
-    Header,
+    Bitstream,
     LogisticParameters,
     ResidualDecoder,
     ResidualEncoder,
     TileCode,
-    TilePlan,
     quantise,
     safe_grid_offset,
 )
 from irec.codec.base import Codec, Encoded, Ideal
-from irec.codec.batches import TileWork, batches_of_tiles, parameters_of, pixels_of
+from irec.codec.export import measure_lossless
 from irec.codec.latent_sources import DecodingSource, EncodingSource
-from irec.codec.planes import Planes, split_planes
-from irec.codec.statistics import measure_lossless
-from irec.codec.tiles import tiles_of
-from irec.models.latent_source import PosteriorSampler
+from irec.codec.tiles import Planes, TileWork, batches_of_tiles, for_coder, join_planes, pixels_of
+from irec.models import likelihoods
 from irec.models.rvae import RVAE
-from irec.models.zoo import CodingStatistics
+from irec.models.sources import PosteriorSampler
 from irec.progress import Progress
 
 
@@ -40,24 +36,15 @@ class LosslessCodec(Codec):
 
     profile = LOSSLESS
     network = RVAE
+    measure_statistics = staticmethod(measure_lossless)
 
     def _prepare(self) -> None:
-        """Copy the model: one that codes, and one for all that may differ by rounding."""
-        self._model = self._copy_of_model(torch.float64)
+        """Copy the model for all that may differ by rounding, too."""
+        super()._prepare()
         self._estimator = self._copy_of_model(torch.float32)
-        self._side_info = self._usual_side_info()
 
-    def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
-        """Compress an image; see :meth:`Codec.encode`."""
-        return self.encode_batch([image], quality)[0]
-
-    @torch.inference_mode()
-    def encode_batch(
-        self, images: Sequence[np.ndarray], quality: float | None = None
-    ) -> list[Encoded]:
-        """Compress images; those of the same size, one after the other, are searched together."""
-        self._refuse_quality(quality)
-        planes = [split_planes(image) for image in images]
+    def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
+        """Search images of the same size, one after the other, together."""
         tile_codes: list[list[TileCode]] = [[] for _ in planes]
         residuals = [ResidualEncoder() for _ in planes]
         progress = Progress("encoding", sum(one.coded.size for one in planes))
@@ -68,17 +55,12 @@ class LosslessCodec(Codec):
                 pixels = work.tile.cut(work.planes.coded)
                 residuals[work.image].add(pixels, quantised)
                 progress.add(pixels.size)
-        parts = zip(planes, tile_codes, images, residuals, strict=True)
-        encoded = [
-            self._pack(one, codes, image, residual.finish())
-            for one, codes, image, residual in parts
+        return [
+            self._pack(one, codes, join_planes(one), residual.finish())
+            for one, codes, residual in zip(planes, tile_codes, residuals, strict=True)
         ]
-        return [self._verified(one) for one in encoded]
 
-    @torch.inference_mode()
-    def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
-        """Decompress a file; see :meth:`Codec.decode`. It is of no use without its end."""
-        stream = self.unpack(data)
+    def _decode(self, stream: Bitstream) -> Planes:
         header = stream.header
         coded = np.empty((header.colour.n_coded_channels, header.height, header.width), np.uint8)
         residual, progress = ResidualDecoder(stream.residual), Progress("decoding", coded.size)
@@ -91,56 +73,30 @@ class LosslessCodec(Codec):
                 pixels = residual.next(quantise(given, code.grid_offset))
                 work.tile.cut(coded)[:] = pixels
                 progress.add(pixels.size)
-        return self._join(stream, coded)
+        return self._with_alpha(stream, coded)
 
-    def ideal(
-        self,
-        image: UInt8[np.ndarray, "h w c"],
-        quality: float | None = None,
-        n_samples: int = 1,
-        seed: int = 0,
-    ) -> Ideal:
-        """Estimate an image's negative ELBO; see :meth:`Codec.ideal`."""
-        return self.ideal_batch([image], quality, n_samples, seed)[0]
-
-    @torch.inference_mode()
-    def ideal_batch(
-        self,
-        images: Sequence[np.ndarray],
-        quality: float | None = None,
-        n_samples: int = 1,
-        seed: int = 0,
+    def _ideal(
+        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
-        """As :meth:`ideal`, of several images."""
-        self._refuse_quality(quality)
         generator = torch.Generator(self.device).manual_seed(seed)
-        planes = [split_planes(image) for image in images]
         sums = np.zeros((len(planes), 2))
         for batch in self._batches(planes):
             pixels = pixels_of(batch, self.device).float()
             for _ in range(n_samples):
                 source = PosteriorSampler(generator)
-                log_prob = self._estimator(pixels, source).log_prob(pixels).double()
+                parameters = self._estimator(pixels, source)
                 kl = torch.stack(source.kl_nats).double().sum((0, 2, 3, 4))
                 for index, work in enumerate(batch):
-                    inside = log_prob[index, : len(work.planes.coded)]
-                    inside = inside[:, : work.tile.height, : work.tile.width]
-                    sums[work.image] += kl[index].item(), -inside.sum().item()
+                    one, size = slice(index, index + 1), (work.tile.height, work.tile.width)
+                    own = parameters.cropped(*size, one)
+                    inside = pixels[one, :, : size[0], : size[1]]
+                    log_prob = own.log_prob(inside, len(work.planes.coded)).double()
+                    sums[work.image] += kl[index].item(), -log_prob.sum().item()
         sums /= n_samples * math.log(2.0)
         return [Ideal(kl, likelihood) for kl, likelihood in sums.tolist()]
 
-    @staticmethod
-    def measure_statistics(model: RVAE, images: Sequence[np.ndarray]) -> CodingStatistics:
-        """See :meth:`Codec.measure_statistics`."""
-        return measure_lossless(model, images)
-
     def _batches(self, planes: Sequence[Planes]) -> Iterator[list[TileWork]]:
         return batches_of_tiles(planes, self._model.stride, self.profile.max_tile_side)
-
-    def _tile_plan(self, header: Header) -> TilePlan:
-        stride, max_side = self._model.stride, self.profile.max_tile_side
-        tiles = tiles_of(header.height, header.width, stride, max_side)
-        return TilePlan(self._side_info, tuple(tile.padded_pixels for tile in tiles))
 
     def _encode_tiles(
         self, batch: list[TileWork]
@@ -149,7 +105,7 @@ class LosslessCodec(Codec):
         with torch.autocast(self.device.type, enabled=False):
             parameters = self._model(pixels_of(batch, self.device), source)
         for index, work in enumerate(batch):
-            given = parameters_of(parameters, index, work)
+            given = for_tile(parameters, index, work)
             found = [codes[index] for codes in source.codes]
             yield work, TileCode(found, safe_grid_offset(given)), given
 
@@ -163,4 +119,12 @@ class LosslessCodec(Codec):
             parameters = self._model.generate(
                 source, None, len(batch), tile.padded_height, tile.padded_width
             )
-        return [parameters_of(parameters, index, work) for index, work in enumerate(batch)]
+        return [for_tile(parameters, index, work) for index, work in enumerate(batch)]
+
+
+def for_tile(
+    parameters: likelihoods.LogisticParameters, index: int, work: TileWork
+) -> LogisticParameters:
+    """One tile's parameters out of those of a batch."""
+    n_channels, tile = len(work.planes.coded), work.tile
+    return for_coder(parameters, index, n_channels, tile.height, tile.width)

@@ -16,27 +16,30 @@ from torch import Tensor
 
 from irec.bitstream import (
     LOSSY,
+    Bitstream,
     Header,
     TileCode,
     TilePlan,
-    decompress_alpha,
 )
-from irec.codec.bands import analyse, render
 from irec.codec.base import Codec, Encoded, Ideal
-from irec.codec.channel_groups import GroupedSource, in_turn, progression
-from irec.codec.latent_sources import DecodingSource, EncodingSource
-from irec.codec.planes import Planes, join_planes, split_planes
-from irec.codec.qualities import Qualities
-from irec.codec.refinement import Refiner
-from irec.codec.statistics import measure_lossy
-from irec.codec.targets import first_that_fits, interpolated
-from irec.codec.tiles import Tile, tiles_of
-from irec.coding import DEFAULT_EFFORT, TensorCode
+from irec.codec.export import measure_lossy
+from irec.codec.latent_sources import (
+    DecodingSource,
+    EncodingSource,
+    GroupedSource,
+    in_turn,
+    progression,
+)
+from irec.codec.lossy_passes import Refiner, analyse, render
+from irec.codec.qualities import Qualities, first_that_fits, interpolated
+from irec.codec.tiles import Planes, Tile, join_planes, split_planes
+from irec.coding import TensorCode
 from irec.errors import CorruptFileError, InvalidParameterError
 from irec.metrics.quality import psnr_db
-from irec.models.latent_source import LatentSource, PosteriorSampler
+from irec.models.exact import neutral_torch
 from irec.models.lossy_model import POSITION_PIXELS, LossyModel
-from irec.models.zoo import Checkpoint, CodingStatistics
+from irec.models.sources import LatentSource, PosteriorSampler
+from irec.models.zoo import Checkpoint
 from irec.progress import Progress
 
 # By effort. Measured on parts of three photographs with the transform VAE, objective of exact
@@ -53,31 +56,22 @@ class LossyCodec(Codec):
 
     profile = LOSSY
     network = LossyModel
+    measure_statistics = staticmethod(measure_lossy)
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        effort: int = DEFAULT_EFFORT,
-        seed: int = 0,
-        verify: bool = True,
-        device: str | torch.device = "cpu",
-        refinement_steps: int | None = None,
+        self, checkpoint: Checkpoint, *, refinement_steps: int | None = None, **options: Any
     ) -> None:
         """Set up a codec; errors as for :class:`Codec`.
 
         Args:
             checkpoint: As for :class:`Codec`.
-            effort: likewise.
-            seed: likewise.
-            verify: likewise.
-            device: likewise.
             refinement_steps: Of descent on what was inferred of each image before it is coded (see
-                :mod:`irec.codec.refinement`); as `effort` says where it is None.
+                :mod:`irec.codec.lossy_passes`); as the effort says where it is None.
+            options: As for :class:`Codec`.
         """
-        super().__init__(checkpoint, effort=effort, seed=seed, verify=verify, device=device)
+        super().__init__(checkpoint, **options)
         if refinement_steps is None:
-            refinement_steps = _REFINEMENT_STEPS[effort]
+            refinement_steps = _REFINEMENT_STEPS[self.effort]
         elif refinement_steps < 0:
             raise InvalidParameterError(f"there are no {refinement_steps} refinement steps")
         is_refined = self._model.config.distortion == "mse"
@@ -86,8 +80,8 @@ class LossyCodec(Codec):
         self._groups = checkpoint.coding.channel_groups
 
     def _prepare(self) -> None:
-        """Copy the model: one that codes, and one for all that may differ by rounding."""
-        self._model = self._copy_of_model(torch.float64)
+        """Copy the model for all that may differ by rounding, too."""
+        super()._prepare()
         self._estimator = self._copy_of_model(torch.float32)
 
     @property
@@ -95,12 +89,7 @@ class LossyCodec(Codec):
         """Whether the model has more than one quality."""
         return self.qualities.has_quality
 
-    @torch.inference_mode()
-    def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
-        """Compress an image; see :meth:`Codec.encode`."""
-        planes = split_planes(image)
-        return self._verified(self._encode(planes, self.qualities.index_of(quality)))
-
+    @neutral_torch()
     @torch.inference_mode()
     def encode_within(self, image: UInt8[np.ndarray, "h w c"], max_bpp: float) -> Encoded:
         """Compress an image to a size; see :meth:`Codec.encode_within`."""
@@ -115,7 +104,7 @@ class LossyCodec(Codec):
         found = first_that_fits(
             highest_first,
             [estimates[index] - max_bits for index in highest_first],
-            lambda index: self._encode(planes, index),
+            lambda index: self._encode_one(planes, index),
             lambda encoded: encoded.file_bits - max_bits,
         )
         if found is None:
@@ -124,6 +113,7 @@ class LossyCodec(Codec):
             )
         return self._verified(found)
 
+    @neutral_torch()
     @torch.inference_mode()
     def encode_reaching(self, image: UInt8[np.ndarray, "h w c"], min_psnr_db: float) -> Encoded:
         """Compress an image to a PSNR; see :meth:`Codec.encode_reaching`."""
@@ -141,7 +131,7 @@ class LossyCodec(Codec):
         found = first_that_fits(
             range(len(estimates)),
             estimates,
-            lambda index: self._encode(planes, index),
+            lambda index: self._encode_one(planes, index),
             lambda encoded: missing_db(encoded.pixels),
         )
         if found is None:
@@ -150,44 +140,36 @@ class LossyCodec(Codec):
             )
         return self._verified(found)
 
-    @torch.inference_mode()
-    def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
-        """Decompress a file; see :meth:`Codec.decode`."""
-        stream = self.unpack(data, allow_truncated)
+    def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
+        return [self._encode_one(one, quality_index) for one in planes]
+
+    def _decode(self, stream: Bitstream) -> Planes:
         header, codes = stream.header, stream.tiles[0].tensors
-        alpha = None
-        if stream.alpha is not None:
-            alpha = decompress_alpha(stream.alpha, header.height, header.width)
         source = DecodingSource([[code] for code in codes], header.seed, self.profile.coder, True)
-        planes = Planes(header.colour, np.empty((0, header.height, header.width), np.uint8), alpha)
+        blank = np.empty((0, header.height, header.width), np.uint8)
+        planes = self._with_alpha(stream, blank)
         latents = self._latents(self._model, source, planes, header.quality_index, None)
         return self._image(self._model, latents, planes, header.quality_index)
 
-    @torch.inference_mode()
-    def ideal(
-        self,
-        image: UInt8[np.ndarray, "h w c"],
-        quality: float | None = None,
-        n_samples: int = 1,
-        seed: int = 0,
-    ) -> Ideal:
-        """Draw from the exact posterior; see :meth:`Codec.ideal`."""
-        planes, index = split_planes(image), self.qualities.index_of(quality)
+    def _ideal(
+        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+    ) -> list[Ideal]:
+        return [self._ideal_of_one(one, quality_index, n_samples, seed) for one in planes]
+
+    def _ideal_of_one(self, planes: Planes, index: int, n_samples: int, seed: int) -> Ideal:
         evidence = self._infer(planes, index, self.refinement_steps)
         samples = [self._sample(planes, index, seed + n, evidence) for n in range(n_samples)]
         bits, pixels = zip(*samples, strict=True)
         return Ideal(sum(bits) / n_samples, pixels=pixels)
 
-    @staticmethod
-    def measure_statistics(model: LossyModel, images: Sequence[np.ndarray]) -> CodingStatistics:
-        """See :meth:`Codec.measure_statistics`."""
-        return measure_lossy(model, images)
+    def _quality_index(self, quality: float | None) -> int:
+        return self.qualities.index_of(quality)
 
     def _quality_of(self, header: Header) -> tuple[float | None, float | None]:
         index = header.quality_index
         return self.qualities.quality_of(index), self.qualities.lambda_of(index)
 
-    def _encode(self, planes: Planes, index: int) -> Encoded:
+    def _encode_one(self, planes: Planes, index: int) -> Encoded:
         progress = Progress("encoding", len(self._n_dims(self._tile(*planes.size))))
         source = EncodingSource(self.seed, self.profile.coder, self.search, progress)
         evidence = self._infer(planes, index, self.refinement_steps)
@@ -195,9 +177,9 @@ class LossyCodec(Codec):
             # A sample that misses its posterior makes an image a little worse, not a wrong one.
             warnings.filterwarnings("ignore", message=".*miss their posteriors")
             latents = self._latents(self._model, source, planes, index, evidence)
-        pixels = self._image(self._model, latents, planes, index)
         codes = TileCode([codes[0] for codes in source.codes])
         quality = self.qualities.quality_of(index)
+        pixels = join_planes(self._image(self._model, latents, planes, index))
         return self._pack(planes, [codes], pixels, quality_index=index, quality=quality)
 
     def _sample(
@@ -207,7 +189,8 @@ class LossyCodec(Codec):
         source = PosteriorSampler(torch.Generator(self.device).manual_seed(seed))
         evidence = evidence or self._infer(planes, index)
         latents = self._latents(self._estimator, source, planes, index, evidence)
-        return _bits_of(source), self._image(self._estimator, latents, planes, index)
+        image = self._image(self._estimator, latents, planes, index)
+        return _bits_of(source), join_planes(image)
 
     def _kl_bits(self, planes: Planes, index: int) -> float:
         """Return what a perfect coder would send of an image at a quality."""
@@ -247,16 +230,14 @@ class LossyCodec(Codec):
         with torch.autocast(self.device.type, enabled=False):
             return model.latents(grouped, evidence, *size, position)
 
-    def _image(
-        self, model: LossyModel, latents: Tensor, planes: Planes, index: int
-    ) -> UInt8[np.ndarray, "h w c"]:
+    def _image(self, model: LossyModel, latents: Tensor, planes: Planes, index: int) -> Planes:
         """Run the rest of the pass: an image with the model's colours, and the rest as it was."""
         with torch.autocast(self.device.type, enabled=False):
             colour = render(model, latents, self._position(index).to(latents.dtype))
         inside = self._tile(*planes.size).cut(colour)
         if planes.colour.n_coded_channels == 1:
             inside = ((inside.sum(0, dtype=np.uint16, keepdims=True) + 1) // 3).astype(np.uint8)
-        return join_planes(Planes(planes.colour, inside, planes.alpha))
+        return Planes(planes.colour, inside, planes.alpha)
 
     def _position(self, index: int) -> Float[Tensor, "1"]:
         """Where among the model's anchors a quality lies."""
@@ -265,7 +246,7 @@ class LossyCodec(Codec):
 
     def _tile(self, height: int, width: int) -> Tile:
         """All of the image, padded as the model needs it."""
-        return tiles_of(height, width, self._model.stride, self.profile.max_tile_side)[0]
+        return self._tiles(height, width)[0]
 
     def _tile_plan(self, header: Header) -> TilePlan:
         tile = self._tile(header.height, header.width)

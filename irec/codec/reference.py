@@ -20,9 +20,8 @@ from irec.bitstream import Bitstream, Header, LogisticParameters, TileCode, safe
 from irec.bitstream.bits import BitReader, BitWriter
 from irec.bitstream.header import Colour
 from irec.codec.base import Encoded
-from irec.codec.batches import TileWork, parameters_of, pixels_of
-from irec.codec.lossless import LosslessCodec
-from irec.codec.tiles import Tile, tiles_of
+from irec.codec.lossless import LosslessCodec, for_tile
+from irec.codec.tiles import Tile, TileWork, pixels_of, tiles_of
 from irec.coding.faithful import (
     FaithfulCode,
     FaithfulSettings,
@@ -99,7 +98,7 @@ class ReferenceCodec(LosslessCodec):
         for work in batch:
             source = _Encoding(self.seed, self.settings)
             parameters = self._model(pixels_of([work], self.device), source)
-            given = parameters_of(parameters, 0, work)
+            given = for_tile(parameters, 0, work)
             yield work, _ReferenceTile(source.codes, safe_grid_offset(given)), given
 
     def _decode_tiles(
@@ -109,7 +108,7 @@ class ReferenceCodec(LosslessCodec):
         for work, code in zip(batch, codes, strict=True):
             source = _Decoding(code.tensors, seed, self.settings)  # type: ignore[arg-type]
             size = (work.tile.padded_height, work.tile.padded_width)
-            decoded.append(parameters_of(self._model.generate(source, None, 1, *size), 0, work))
+            decoded.append(for_tile(self._model.generate(source, None, 1, *size), 0, work))
         return decoded
 
     def _finish(

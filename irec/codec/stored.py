@@ -1,7 +1,6 @@
 """Images without a model: what a general format takes fewer bytes for, such as line art."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,8 @@ from irec.bitstream import (
 )
 from irec.codec.base import Codec
 from irec.codec.encoded import Encoded, Ideal
-from irec.codec.planes import split_planes
+from irec.codec.tiles import Planes, join_planes, split_planes
 from irec.errors import InvalidParameterError
-from irec.models.zoo import CodingStatistics
 
 
 class StoredCodec(Codec):
@@ -43,38 +41,27 @@ class StoredCodec(Codec):
         """No model's."""
         return "none"
 
-    def _prepare(self) -> None:
-        """Nothing: there is no model."""
-
-    def encode(self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None) -> Encoded:
-        """Compress an image; see :meth:`Codec.encode`."""
+    def _quality_index(self, quality: float | None) -> int:
         if quality is not None:
             raise InvalidParameterError("images without a model are kept without loss: no quality")
-        planes = split_planes(image)
+        return 0
+
+    def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
+        return [self._encode_one(one, join_planes(one)) for one in planes]
+
+    def _encode_one(self, planes: Planes, image: UInt8[np.ndarray, "h w c"]) -> Encoded:
         header = Header(self.profile, b"", *planes.size, planes.colour)
-        stream = Bitstream(header, stored=store(image))
-        return self._verified(self._finish(stream, image))
+        return self._finish(Bitstream(header, stored=store(image)), image)
 
-    def decode(self, data: bytes, allow_truncated: bool = False) -> UInt8[np.ndarray, "h w c"]:
-        """Decompress a file; see :meth:`Codec.decode`. It is of no use without its end."""
-        stream = self.unpack(data)
+    def _decode(self, stream: Bitstream) -> Planes:
         header = stream.header
-        return load_stored(stream.stored, header.height, header.width, header.n_channels)
+        size = (header.height, header.width, header.n_channels)
+        return split_planes(load_stored(stream.stored, *size))
 
-    def ideal(
-        self,
-        image: UInt8[np.ndarray, "h w c"],
-        quality: float | None = None,
-        n_samples: int = 1,
-        seed: int = 0,
-    ) -> Ideal:
-        """There is none without a model; raises InvalidParameterError."""
+    def _ideal(
+        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+    ) -> list[Ideal]:
         raise InvalidParameterError("without a model there is no ideal")
-
-    @staticmethod
-    def measure_statistics(model: Any, images: Sequence[np.ndarray]) -> CodingStatistics:
-        """There are none without a model; raises InvalidParameterError."""
-        raise InvalidParameterError("without a model there are no statistics")
 
     def _plan(self, header: Header) -> TilePlan:
         return self._tile_plan(header)

@@ -17,9 +17,9 @@ from rich.table import Table
 from irec.commands.batch import check_target
 from irec.commands.options import DeviceOption, ForceOption, check_device
 from irec.files import write_atomically
-from irec.models.latent_source import PosteriorSampler
 from irec.models.likelihoods import LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.sources import PosteriorSampler
 from irec.models.weight_norm import data_dependent_initialisation
 from irec.terminal import show_table
 

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from irec.errors import InvalidParameterError
 from irec.lightning_modules.training import TrainingModule
-from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.lattice import PHASES
-from irec.models.lattice_rvae import (
-    N_LEVELS,
+from irec.models.lattice_rvae import N_LEVELS, LatticeRVAE, LatticeRVAEConfig
+from irec.models.sources import (
     KnownPixels,
-    LatticeRVAE,
-    LatticeRVAEConfig,
+    PosteriorSampler,
     PredictedPixels,
+    PriorSampler,
     SampledPixels,
 )
 

@@ -12,8 +12,8 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 
 from irec.errors import DataError
 from irec.lightning_modules.training import TrainingModule
-from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.lossy_model import LossyModel
+from irec.models.sources import PosteriorSampler, PriorSampler
 
 Schedule = Literal["constant", "cosine"]
 

@@ -11,9 +11,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from irec.lightning_modules.training import TrainingModule, run_seed
-from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.likelihoods import LikelihoodName, LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.sources import PosteriorSampler, PriorSampler
 from irec.models.weight_norm import data_dependent_initialisation, is_initialised
 
 _COLOURS = ("red", "green", "blue")
@@ -112,10 +112,10 @@ class RVAEModule(TrainingModule):
         source = PosteriorSampler()
         parameters: LogisticParameters = self.model(pixels, source)
         return _Terms(
-            -parameters.log_prob(pixels).sum((1, 2, 3)),
+            -parameters.log_prob(pixels).sum((1, 2)),
             # Sums of half precision would keep three digits.
             [kl.float().sum((2, 3)) for kl in source.kl_nats],
-            parameters.log_scale.detach(),
+            parameters.log_scale[:, 0].detach(),
         )
 
     def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
@@ -177,13 +177,13 @@ class RVAEModule(TrainingModule):
     @torch.no_grad()
     def reconstruct(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
         """Images as the model sees them through one sample of its latent tensors."""
-        return self.model(images.float(), PosteriorSampler()).typical_image().round().byte()
+        return self.model(images.float(), PosteriorSampler()).typical().round().byte()
 
     @torch.no_grad()
     def sample(self, n: int, height: int, width: int) -> UInt8[Tensor, "n 3 h w"]:
         """Images that the model dreams up: all latent tensors from their priors."""
         parameters = self.model.generate(PriorSampler(), None, n, height, width)
-        return parameters.typical_image().round().byte()
+        return parameters.typical().round().byte()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adamax with the learning rate multiplied by `decay` at each milestone (in steps)."""

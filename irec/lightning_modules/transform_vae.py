@@ -6,9 +6,9 @@ from typing import Any, Literal
 from torch import Tensor
 
 from irec.lightning_modules.lossy import LossyModule, Schedule
-from irec.models.block_components import block_components
+from irec.models.block_transform import BLOCK, block_components
 from irec.models.lossy_model import Distortion
-from irec.models.transform_vae import BLOCK, TransformVAE, TransformVAEConfig
+from irec.models.transform_vae import TransformVAE, TransformVAEConfig
 
 Initialisation = Literal["klt", "random"]
 

@@ -8,7 +8,12 @@ leaves a layer is rounded to multiples of 2**-VALUE_BITS again. The functions be
 operations that IEEE 754 rounds correctly (+, -, x, /, square root, rounding) and powers of two.
 
 In float32 or half precision, in training, the same layers are ordinary convolutions.
+
+Below them: how to keep what a caller has set in PyTorch from reaching the bytes of a file.
 """
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -33,6 +38,11 @@ _CHUNK = 4096
 def activation(x: Tensor) -> Tensor:
     """Leaky ReLU of slope 1/8."""
     return functional.leaky_relu(x, _SLOPE)
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Out of half precision: likelihoods and pixels need more."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def on_grid(x: Tensor, bits: int = VALUE_BITS) -> Tensor:
@@ -115,3 +125,31 @@ def put_on_grid(model: nn.Module) -> None:
     for layer in model.modules():
         if isinstance(layer, ExactConv2d):
             layer.put_on_grid()
+
+
+@contextlib.contextmanager
+def neutral_torch() -> Iterator[None]:
+    """Run with float32 and the processor as defaults, and without autocast; restores all of it.
+
+    A function decorated with ``@neutral_torch()`` runs so whenever it is called.
+    """
+    dtype = torch.get_default_dtype()
+    with contextlib.ExitStack() as stack:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        # Costs time in each call of torch, so only where it is needed.
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+
+
+@contextlib.contextmanager
+def own_randomness() -> Iterator[None]:
+    """Keep draws from torch's global generator, such as fresh weights, from a caller's own."""
+    with torch.random.fork_rng(devices=[]):
+        yield

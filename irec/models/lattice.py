@@ -15,15 +15,16 @@ starts at zero.
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from irec.models.exact import ExactConv2d, activation, on_grid
-from irec.models.mixtures import MAX_COUPLING, MAX_LOG_SCALE, MIN_LOG_SCALE, MixtureParameters
+from irec.models.exact import ExactConv2d, activation, full_precision, on_grid
+from irec.models.likelihoods import MAX_COUPLING, MAX_LOG_SCALE, MIN_LOG_SCALE, LogisticParameters
+from irec.models.sources import PixelSource, Place
 
 # Pixel of each 2x2 cell (down, right) that is known first, and those that the phases add.
 FIRST = (0, 0)
@@ -40,42 +41,6 @@ _USUAL_COUPLING = (0.75, 0.0, 0.75)
 _LOG_ACTIVITY_BITS = 12
 # Contexts are worked out so many cells at a time: their 84 differences stay in the cache.
 _BAND_CELLS = 2048
-
-
-class Place(NamedTuple):
-    """Which pixels of an image: those at [first_row::stride, first_column::stride].
-
-    Attributes:
-        stride: Of the pixels, in both directions.
-        first_row: Of the pixels.
-        first_column: Of the pixels.
-    """
-
-    stride: int
-    first_row: int
-    first_column: int
-
-    def cut(self, image: Any) -> Any:
-        """Return these pixels of an image [..., h, w], an array or a tensor."""
-        return image[..., self.first_row :: self.stride, self.first_column :: self.stride]
-
-
-@runtime_checkable
-class PixelSource(Protocol):
-    """Called once for each phase, in the order of the generative pass."""
-
-    def __call__(self, parameters: MixtureParameters, place: Place) -> Float[Tensor, "n 3 _h _w"]:
-        """Choose the values of some pixels.
-
-        Args:
-            parameters: Of cells [n, 3, h, w]. At the lower and right border, cells may lack these
-                pixels; their parameters mean nothing.
-            place: Where the pixels are.
-
-        Returns:
-            Their values, in 0 .. 255; as many rows and columns as the image has of them.
-        """
-        ...
 
 
 class Neighbour(NamedTuple):
@@ -207,7 +172,7 @@ class Phase(nn.Module):
 
     def forward(
         self, h: Float[Tensor, "n c h w"], planes: Sequence[Tensor]
-    ) -> tuple[Float[Tensor, "n c h w"], MixtureParameters]:
+    ) -> tuple[Float[Tensor, "n c h w"], LogisticParameters]:
         """Features after this phase, and its pixels' mixtures.
 
         Args:
@@ -219,14 +184,14 @@ class Phase(nn.Module):
         for wide, narrow in zip(self.wide, self.narrow, strict=True):
             h = h + narrow(activation(wide(activation(h))))
         raw = self.leave(activation(h))
-        return h, self._mixture(raw if raw.dtype == torch.float64 else raw.float(), context)
+        return h, self._mixture(full_precision(raw), context)
 
-    def _mixture(self, raw: Tensor, context: Context) -> MixtureParameters:
+    def _mixture(self, raw: Tensor, context: Context) -> LogisticParameters:
         n, _, height, width = raw.shape
         raw = raw.reshape(n, self.n_components, _N_RAW, height, width)
         usual = raw.new_tensor(_USUAL_COUPLING).view(1, 1, 3, 1, 1)
         log_scale = raw[:, :, 3:6] + (0.5 * context.log_activity + 0.3)[:, None]
-        return MixtureParameters(
+        return LogisticParameters(
             base=context.base,
             mean=context.base[:, None] + raw[:, :, 0:3] * context.unit[:, None],
             log_scale=log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE),

@@ -17,10 +17,10 @@ from torch.distributions import Normal
 from torch.nn import functional
 
 from irec.errors import InvalidParameterError
-from irec.models.exact import ExactConv2d, activation, on_grid
-from irec.models.latent_source import LatentSource
-from irec.models.lattice import Level, PixelSource, Place, halved, like
-from irec.models.mixtures import MAX_LOG_SCALE, MIN_LOG_SCALE, MixtureParameters
+from irec.models.exact import ExactConv2d, activation, full_precision, on_grid
+from irec.models.lattice import Level, halved, like
+from irec.models.likelihoods import MAX_COUPLING, MAX_LOG_SCALE, MIN_LOG_SCALE, LogisticParameters
+from irec.models.sources import LatentSource, PixelSource, Place
 
 # Levels of the lattice: the coarsest pixels lie 64 apart. Levels beyond the last of
 # `blocks_per_level` share its weights, since coarse images look alike.
@@ -104,12 +104,12 @@ class LatentBlock(nn.Module):
             tensor: Index of z among the model's latent tensors.
             image: Whole numbers 0 .. 255, or None where no image is at hand.
         """
-        mean, raw = _not_half(self.prior(activation(h))).chunk(2, dim=1)
+        mean, raw = full_precision(self.prior(activation(h))).chunk(2, dim=1)
         posterior = None
         if image is not None:
             seen = self.look(like(_cells(image, self.stride), h))
             delta = self.infer(activation(torch.cat([seen, h], dim=1)))
-            delta_mean, delta_raw = _not_half(delta).chunk(2, dim=1)
+            delta_mean, delta_raw = full_precision(delta).chunk(2, dim=1)
             posterior = _normal(mean + delta_mean, raw + delta_raw)
         z = source(_normal(mean, raw), posterior, tensor)
         return h + self.back(like(on_grid(z), h))
@@ -184,89 +184,18 @@ class LatticeRVAE(nn.Module):
                 h = layers.finer(h, sizes[level])
         return known
 
-    def _coarsest(self, n: int, size: tuple[int, int]) -> MixtureParameters:
+    def _coarsest(self, n: int, size: tuple[int, int]) -> LogisticParameters:
         """Mixtures of pixels about which nothing is known: two components, learned."""
         raw = self.coarsest.view(1, 2, 10, 1, 1).expand(n, -1, -1, *size)
         middle = raw.new_tensor([-40.0, 40.0]).view(1, 2, 1, 1, 1)
         coupling = raw.new_tensor([0.75, 0.0, 0.75]).view(1, 1, 3, 1, 1)
-        return MixtureParameters(
+        return LogisticParameters(
             base=raw.new_full((n, 3, *size), 128.0),
             mean=128.0 + middle + 64.0 * raw[:, :, 0:3],
             log_scale=(raw[:, :, 3:6] + 3.0).clamp(MIN_LOG_SCALE, MAX_LOG_SCALE),
-            coupling=(raw[:, :, 6:9] + coupling).clamp(-2.0, 2.0),
+            coupling=(raw[:, :, 6:9] + coupling).clamp(-MAX_COUPLING, MAX_COUPLING),
             logit=raw[:, :, 9],
         )
-
-
-class KnownPixels:
-    """A pixel source that knows the images, and sums up what they cost; for training.
-
-    Attributes:
-        nats: For each phase so far -log p of each image, [n].
-    """
-
-    def __init__(self, image: Float[Tensor, "n 3 h w"], n_channels: int = 3) -> None:
-        """Set up the source.
-
-        Args:
-            image: Whole numbers 0 .. 255.
-            n_channels: 1 counts red alone, as for grey images.
-        """
-        self.image = image
-        self.n_channels = n_channels
-        self.nats: list[Float[Tensor, " n"]] = []
-
-    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
-        """Return the true pixels."""
-        pixels = place.cut(self.image)
-        height, width = pixels.shape[2:]
-        given = cropped(parameters, height, width)
-        self.nats.append(-given.log_prob(pixels, self.n_channels).sum((1, 2)))
-        return pixels
-
-
-class PredictedPixels(KnownPixels):
-    """A pixel source that knows the images, and keeps what the model expected.
-
-    Attributes:
-        expected: [n, 3, h, w], 0 .. 255: each pixel's likeliest component given those before it.
-    """
-
-    def __init__(self, image: Float[Tensor, "n 3 h w"]) -> None:
-        """Set up the source; `image` holds whole numbers 0 .. 255."""
-        super().__init__(image)
-        self.expected = torch.zeros_like(image)
-
-    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
-        """Return the true pixels."""
-        pixels = super().__call__(parameters, place)
-        place.cut(self.expected)[:] = cropped(parameters, *pixels.shape[2:]).typical()
-        return pixels
-
-
-class SampledPixels:
-    """A pixel source that draws from the model."""
-
-    def __init__(self, size: tuple[int, int], generator: torch.Generator | None = None) -> None:
-        """Set up the source; `size` is the images' height and width."""
-        self.size = size
-        self.generator = generator
-
-    def __call__(self, parameters: MixtureParameters, place: Place) -> Tensor:
-        """Draw pixels."""
-        shape = place.cut(torch.empty(self.size, device="meta")).shape
-        return cropped(parameters, *shape).sample(self.generator)
-
-
-def cropped(parameters: MixtureParameters, height: int, width: int) -> MixtureParameters:
-    """Parameters of the first `height` rows and `width` columns of cells."""
-    return MixtureParameters(
-        parameters.base[..., :height, :width],
-        parameters.mean[..., :height, :width],
-        parameters.log_scale[..., :height, :width],
-        parameters.coupling[..., :height, :width],
-        parameters.logit[..., :height, :width],
-    )
 
 
 def _cells(image: Tensor, stride: int) -> Tensor:
@@ -284,7 +213,3 @@ def _normal(mean: Tensor, raw_scale: Tensor) -> Normal:
     """
     scale = torch.exp(on_grid(raw_scale.clamp(-6.0, 6.0), _LOG_SCALE_BITS))
     return Normal(mean, on_grid(scale, _SCALE_BITS), validate_args=False)
-
-
-def _not_half(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

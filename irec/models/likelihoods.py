@@ -1,7 +1,7 @@
-"""Likelihoods of 8-bit pixels: discretised logistics, as the paper has them and conditioned.
+"""Likelihoods of 8-bit pixels: discretised logistics, one or a mixture for each pixel.
 
-Both produce :class:`LogisticParameters` in grey levels, the one form that the training objective
-(here) and the integer residual coder (:mod:`irec.bitstream`) read.
+All models produce :class:`LogisticParameters`, the one form that training and sampling (here) and,
+rounded to whole numbers, the residual coder (:mod:`irec.bitstream.grid`) read.
 """
 
 import math
@@ -20,6 +20,8 @@ LikelihoodName = Literal["logistic", "conditional_logistic"]
 # Bounds of the log-scale in grey levels: below, a bin holds all the mass; above, none is left.
 MIN_LOG_SCALE = -4.0
 MAX_LOG_SCALE = 5.0
+MAX_COUPLING = 2.0
+_MIDDLE = 127.5
 
 # A fresh network predicts a scale of 256 exp(-3) = 13 grey levels; from 256, thousands of steps
 # would go by before anything else is learnt.
@@ -28,55 +30,110 @@ _INITIAL_LOG_SCALE = math.log(256.0) - 3.0
 
 @dataclass(frozen=True)
 class LogisticParameters:
-    """Parameters of the pixels' discretised logistics, for images with values 0 .. 255.
+    """Mixtures of k discretised logistics for pixels [n, 3, h, w], in grey levels.
 
-    In grey levels, red has mean `mean[:, 0]`, green `mean[:, 1] + coupling[:, 0] (r - 127.5)`,
-    blue `mean[:, 2] + coupling[:, 1] (r - 127.5) + coupling[:, 2] (g - 127.5)`
-    (PixelCNN++'s linear channel autoregression, arXiv 1701.05517, section 2.2).
+    A pixel's values are drawn together: a component is chosen, then red, then green given red, then
+    blue given both (PixelCNN++, arXiv 1701.05517, section 2.2). With base b, component k has red at
+    `mean[:, k, 0]`, green at `mean[:, k, 1] + coupling[:, k, 0] (r - b_r)`,
+    blue at `mean[:, k, 2] + coupling[:, k, 1] (r - b_r) + coupling[:, k, 2] (g - b_g)`.
 
     Attributes:
-        mean: [n, 3, h, w], grey levels.
-        log_scale: [n, 3, h, w], natural logarithm of the scale in grey levels.
-        coupling: [n, 3, h, w], or None where the channels are independent.
+        mean: [n, k, 3, h, w].
+        log_scale: [n, k, 3, h, w], natural logarithm.
+        coupling: [n, k, 3, h, w], or None where the colours are independent.
+        logit: [n, k, h, w], of the components, or None where there is one.
+        base: [n, 3, h, w], from which couplings count; None stands for 127.5.
     """
 
-    mean: Float[Tensor, "n 3 h w"]
-    log_scale: Float[Tensor, "n 3 h w"]
-    coupling: Float[Tensor, "n 3 h w"] | None
+    mean: Float[Tensor, "n k 3 h w"]
+    log_scale: Float[Tensor, "n k 3 h w"]
+    coupling: Float[Tensor, "n k 3 h w"] | None = None
+    logit: Float[Tensor, "n k h w"] | None = None
+    base: Float[Tensor, "n 3 h w"] | None = None
 
-    def conditional_mean(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-        """Mean of each channel given the channels before it, grey levels."""
+    def conditional_mean(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k 3 h w"]:
+        """Each component's mean of each colour given the colours before it, grey levels."""
         if self.coupling is None:
             return self.mean
-        red, green = pixels[:, 0] - 127.5, pixels[:, 1] - 127.5
-        of_green, red_of_blue, green_of_blue = self.coupling.unbind(1)
-        shift = torch.stack(
-            [torch.zeros_like(red), of_green * red, red_of_blue * red + green_of_blue * green], 1
+        error = (pixels - (_MIDDLE if self.base is None else self.base))[:, None]
+        red, green = error[:, :, 0], error[:, :, 1]
+        of_green, red_of_blue, green_of_blue = self.coupling.unbind(2)
+        return torch.stack(
+            [
+                self.mean[:, :, 0],
+                self.mean[:, :, 1] + of_green * red,
+                self.mean[:, :, 2] + red_of_blue * red + green_of_blue * green,
+            ],
+            dim=2,
         )
-        return self.mean + shift
 
-    def typical_image(self) -> Float[Tensor, "n 3 h w"]:
-        """Each channel at its mean given the earlier channels at theirs, in 0 .. 255."""
-        image = self.mean
-        for _ in range(2):  # green follows red, then blue both
-            image = self.conditional_mean(image)
-        return image.clamp(0.0, 255.0)
-
-    def log_prob(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-        """Log-probability of each value in nats; the end bins are open, so the pmf sums to one.
+    def log_prob(
+        self, pixels: Float[Tensor, "n 3 h w"], n_channels: int = 3
+    ) -> Float[Tensor, "n h w"]:
+        """Log-probability of each pixel in nats; the end bins are open, so the pmf sums to one.
 
         Args:
             pixels: Whole numbers 0 .. 255 in floating point.
+            n_channels: 1 counts red alone, as for grey images, whose other colours tell nothing.
         """
-        inverse_scale = torch.exp(-self.log_scale)
-        centred = pixels - self.conditional_mean(pixels)
+        centred = pixels[:, None] - self.conditional_mean(pixels)
+        centred, log_scale = centred[:, :, :n_channels], self.log_scale[:, :, :n_channels]
+        inverse_scale = torch.exp(-log_scale)
         # F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)): no cancellation, however far in the tails.
         log_below = functional.logsigmoid((centred + 0.5) * inverse_scale)
         log_above = functional.logsigmoid((0.5 - centred) * inverse_scale)
         log_inside = log_below + log_above + torch.log(-torch.expm1(-inverse_scale))
-        return torch.where(
-            pixels < 0.5, log_below, torch.where(pixels > 254.5, log_above, log_inside)
+        value = pixels[:, None, :n_channels]
+        log_bin = torch.where(value < 0.5, log_below, log_inside)
+        log_bin = torch.where(value > 254.5, log_above, log_bin).sum(2)
+        if self.logit is None:
+            return log_bin[:, 0]
+        return torch.logsumexp(log_bin + torch.log_softmax(self.logit, 1), dim=1)
+
+    def typical(self) -> Float[Tensor, "n 3 h w"]:
+        """Each pixel at the mean of its likeliest component, colour by colour, in 0 .. 255."""
+        pixels = torch.zeros_like(self.mean[:, 0])
+        for _ in range(3):  # green follows red, then blue both
+            pixels = self._of_component(self.conditional_mean(pixels), self._likeliest())
+        return pixels.clamp(0.0, 255.0)
+
+    def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "n 3 h w"]:
+        """Draw pixels: whole numbers 0 .. 255.
+
+        Args:
+            generator: Source of randomness; torch's global one where it is None.
+        """
+        index = self._likeliest()
+        if self.logit is not None:
+            n, k, h, w = self.logit.shape
+            weights = self.logit.softmax(1).movedim(1, -1).reshape(-1, k)
+            index = torch.multinomial(weights, 1, generator=generator).view(n, h, w)
+        scale = self._of_component(self.log_scale, index).exp()
+        uniform = torch.rand(scale.shape, generator=generator, dtype=scale.dtype)
+        noise = scale * torch.logit(uniform.to(scale.device), eps=1e-6)
+        pixels = torch.zeros_like(scale)
+        for colour in range(3):
+            drawn = self._of_component(self.conditional_mean(pixels), index) + noise
+            pixels[:, colour] = drawn[:, colour].round().clamp(0.0, 255.0)
+        return pixels
+
+    def cropped(self, height: int, width: int, images: slice = slice(None)) -> "LogisticParameters":
+        """Of the first `height` rows and `width` columns, of some or all images."""
+        parts = (self.mean, self.log_scale, self.coupling, self.logit, self.base)
+        return LogisticParameters(
+            *(None if part is None else part[images, ..., :height, :width] for part in parts)  # type: ignore[arg-type]
         )
+
+    def _likeliest(self) -> Tensor:
+        """Index of the component of largest weight, [n, h, w]."""
+        if self.logit is None:
+            return torch.zeros_like(self.mean[:, 0, 0], dtype=torch.int64)
+        return self.logit.argmax(1)
+
+    @staticmethod
+    def _of_component(values: Float[Tensor, "n k 3 h w"], index: Tensor) -> Tensor:
+        """Values of one component for each pixel, [n, 3, h, w]."""
+        return values.gather(1, index[:, None, None].expand(-1, 1, 3, -1, -1))[:, 0]
 
 
 def _bounded_log_scale(raw: Tensor) -> Tensor:
@@ -102,10 +159,8 @@ class Logistic(nn.Module):
 
     def forward(self, raw: Float[Tensor, "n 3 h w"]) -> LogisticParameters:
         """Turn the network's output into parameters."""
-        mean = _to_grey_levels(raw)
-        return LogisticParameters(
-            mean, _bounded_log_scale(self.raw_log_scale).expand_as(mean), coupling=None
-        )
+        mean = _to_grey_levels(raw)[:, None]
+        return LogisticParameters(mean, _bounded_log_scale(self.raw_log_scale).expand_as(mean))
 
 
 class ConditionalLogistic(nn.Module):
@@ -123,10 +178,10 @@ class ConditionalLogistic(nn.Module):
         marginal = _to_grey_levels(raw_mean)
         # Channels of photographs follow each other nearly one to one: start there.
         start = raw.new_tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1)
-        coupling = 2.0 * torch.tanh(raw_coupling + math.atanh(0.45) * start)
+        coupling = MAX_COUPLING * torch.tanh(raw_coupling + math.atanh(0.45) * start)
         red, green, blue = marginal.unbind(1)
         of_green, red_of_blue, green_of_blue = coupling.unbind(1)
-        red_error, green_error = red - 127.5, green - 127.5
+        red_error, green_error = red - _MIDDLE, green - _MIDDLE
         mean = torch.stack(
             [
                 red,
@@ -135,7 +190,8 @@ class ConditionalLogistic(nn.Module):
             ],
             dim=1,
         )
-        return LogisticParameters(mean, _bounded_log_scale(raw_log_scale), coupling)
+        log_scale = _bounded_log_scale(raw_log_scale)
+        return LogisticParameters(mean[:, None], log_scale[:, None], coupling[:, None])
 
 
 Likelihood = Logistic | ConditionalLogistic

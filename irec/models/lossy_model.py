@@ -1,11 +1,20 @@
-"""What lossy models have in common: two passes, cut where latents stand at 1/16 of the image."""
+"""What lossy models have in common: two passes, cut where latents stand at 1/16 of the image.
 
+One model serves many qualities: features are scaled and shifted, and tables read, as the trade-off
+lambda asks. Whatever is learned is learned at a few lambdas (anchors); a position between 0 and the
+number of anchors less one says between which of them an image's lambda lies.
+"""
+
+import itertools
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from irec.models.latent_source import LatentSource
+from irec.errors import InvalidParameterError
+from irec.models.sources import LatentSource
 
 Distortion = Literal["mse", "ms_ssim"]
 
@@ -20,7 +29,7 @@ class LossyModel(nn.Module):
     more on each side, and a pixel likewise on positions. So the codec can run them in bands.
 
     Attributes:
-        config: Has `lambdas`, the anchors of the model's rates, and `distortion`.
+        config: Has `lambdas`, the anchors of the model's qualities, and `distortion`.
         stride: Height and width of an image must be multiples of this.
     """
 
@@ -75,7 +84,7 @@ class LossyModel(nn.Module):
 
         Args:
             pixels: Grey levels 0 .. 255 in floating point.
-            position: Of each image's lambda among the anchors (`rate_control.anchor_position`).
+            position: Of each image's lambda among the anchors.
         """
         return self.evidence(self.analyse(pixels, position), position)
 
@@ -107,3 +116,58 @@ class LossyModel(nn.Module):
         """Inference followed by generation: what training and encoding run."""
         height, width = pixels.shape[2:]
         return self.generate(source, self.infer(pixels, position), height, width, position)
+
+
+def _neighbours(position: Float[Tensor, " n"], n_anchors: int) -> Float[Tensor, "n a"]:
+    """Weights of the anchors: a hat around each, so that the two neighbours' sum to one."""
+    anchors = torch.arange(n_anchors, device=position.device, dtype=position.dtype)
+    return (1.0 - (position[:, None] - anchors).abs()).clamp(min=0.0)
+
+
+class RateControl(nn.Module):
+    """Scales and shifts channels; with one anchor there is nothing to control, nor to learn.
+
+    After the gain units of arXiv 2003.02012: scales are interpolated geometrically between anchors,
+    shifts linearly.
+    """
+
+    def __init__(self, channels: int, n_anchors: int) -> None:
+        """Start as the identity at every quality."""
+        super().__init__()
+        self.n_anchors = n_anchors
+        if n_anchors > 1:
+            self.log_gain = nn.Parameter(torch.zeros(n_anchors, channels))
+            self.shift = nn.Parameter(torch.zeros(n_anchors, channels))
+
+    def forward(
+        self, x: Float[Tensor, "n c h w"], position: Float[Tensor, " n"]
+    ) -> Float[Tensor, "n c h w"]:
+        """Apply the gains and shifts of each image's place among the anchors."""
+        if self.n_anchors == 1:
+            return x
+        weights = _neighbours(position, self.n_anchors)
+        gain = torch.exp(weights @ self.log_gain.to(weights.dtype))
+        shift = weights @ self.shift.to(weights.dtype)
+        return x * gain[:, :, None, None].to(x.dtype) + shift[:, :, None, None].to(x.dtype)
+
+
+class RateTable(nn.Module):
+    """A number for each channel, interpolated between its values at the anchors."""
+
+    def __init__(self, channels: int, n_anchors: int) -> None:
+        """Start at zero."""
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(n_anchors, channels))
+
+    def forward(self, position: Float[Tensor, " n"]) -> Float[Tensor, "n c 1 1"]:
+        """Return the numbers of each image's place among the anchors."""
+        weights = _neighbours(position, len(self.values))
+        # No matrix product: autocast would take it to half precision.
+        values = (weights[:, :, None] * self.values.to(weights.dtype)).sum(1)
+        return values[:, :, None, None]
+
+
+def check_ascending(name: str, values: Sequence[float] | Sequence[int]) -> None:
+    """Raise InvalidParameterError where there are no values, or these do not rise from above 0."""
+    if not values or any(a >= b for a, b in itertools.pairwise((0, *values))):
+        raise InvalidParameterError(f"{name} must be positive and ascending, not {list(values)}")

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
-from irec.models.latent_source import LatentSource
+from irec.models.exact import full_precision
 from irec.models.likelihoods import LikelihoodName, LogisticParameters, make_likelihood
+from irec.models.sources import LatentSource
 from irec.models.weight_norm import WeightNormConv2d, WeightNormUpsample2d
 
 RESIDUAL_SCALE = 0.1
@@ -164,8 +165,7 @@ class RVAE(nn.Module):
             x = block.down(x, source, block_evidence, tensor)
         # Half precision ends here: the likelihood resolves fractions of a grey level.
         with torch.autocast(x.device.type, enabled=False):
-            x = x if x.dtype == torch.float64 else x.float()
-            return self.likelihood(self.last(functional.elu(x)))
+            return self.likelihood(self.last(functional.elu(full_precision(x))))
 
     def forward(self, pixels: Float[Tensor, "n 3 h w"], source: LatentSource) -> LogisticParameters:
         """Inference followed by generation: what training and encoding run."""

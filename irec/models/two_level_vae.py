@@ -7,7 +7,6 @@ Inference runs once; generation runs top-down and asks a latent source for both 
     z1    -> synthesis -> image
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +17,18 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
-from irec.errors import InvalidParameterError
-from irec.models.gdn import GDN
-from irec.models.latent_source import LatentSource
-from irec.models.lossy_model import POSITION_PIXELS, Distortion, LossyModel
-from irec.models.rate_control import RateControl
+from irec.models.exact import full_precision
+from irec.models.lossy_model import (
+    POSITION_PIXELS,
+    Distortion,
+    LossyModel,
+    RateControl,
+    check_ascending,
+)
+from irec.models.sources import LatentSource
 
 _MIN_SCALE = 1e-7
+_MIN_BETA = 1e-6
 # Raw scale of fresh posteriors: narrow enough that the image gets through from the first step on.
 _FIRST_RAW_SCALE = -2.0
 
@@ -51,11 +55,7 @@ class TwoLevelVAEConfig:
     def __post_init__(self) -> None:
         """Check the lambdas; JSON and checkpoints hold them as a list."""
         object.__setattr__(self, "lambdas", tuple(self.lambdas))
-        is_ascending = all(a < b for a, b in itertools.pairwise(self.lambdas))
-        if not self.lambdas or self.lambdas[0] <= 0.0 or not is_ascending:
-            raise InvalidParameterError(
-                f"lambdas must be positive and ascending, not {list(self.lambdas)}"
-            )
+        check_ascending("lambdas", self.lambdas)
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,8 @@ class TwoLevelEvidence:
 
 def _normal(mean: Tensor, raw_scale: Tensor) -> Normal:
     """Return a diagonal Gaussian of positive scale, in single precision at least."""
-    if mean.dtype not in (torch.float32, torch.float64):
-        mean, raw_scale = mean.float(), raw_scale.float()
-    return Normal(mean, functional.softplus(raw_scale) + _MIN_SCALE, validate_args=False)
+    scale = functional.softplus(full_precision(raw_scale)) + _MIN_SCALE
+    return Normal(full_precision(mean), scale, validate_args=False)
 
 
 def _down(n_in: int, n_out: int, bias: bool = True) -> nn.Conv2d:
@@ -96,6 +95,35 @@ def _initialise(module: nn.Module) -> None:
     nn.init.normal_(module.weight, std=1.0 / math.sqrt(n_summed))
     if module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+class GDN(nn.Module):
+    """Generalised divisive normalisation (arXiv 1511.06281, eq. 1; 1611.01704), or its inverse.
+
+    y_i = x_i / sqrt(beta_i + sum_j gamma_ij x_j^2) at each position;
+    beta and gamma are squares of the stored parameters, so that they cannot become negative.
+    """
+
+    def __init__(self, channels: int, inverse: bool = False) -> None:
+        """Start near the identity.
+
+        Args:
+            channels: Of input and output.
+            inverse: Whether to multiply by the root instead: a rough inverse, for synthesis.
+        """
+        super().__init__()
+        self.inverse = inverse
+        self.beta_root = nn.Parameter(torch.ones(channels))
+        # Not exactly zero off the diagonal: the gradient of a square vanishes there.
+        gamma = 0.1 * torch.eye(channels) + 1e-4
+        self.gamma_root = nn.Parameter(gamma.sqrt())
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Normalise each position's channels by their common energy."""
+        gamma = self.gamma_root.square()[:, :, None, None]
+        beta = self.beta_root.square() + _MIN_BETA
+        energy = functional.conv2d(x.square(), gamma, beta)
+        return x * (energy.sqrt() if self.inverse else energy.rsqrt())
 
 
 class Analysis(nn.Module):
@@ -211,7 +239,7 @@ class Synthesis(nn.Module):
             x = rate(gdn(convolution(x)), position)
         # Half precision ends here: it holds 256 grey levels with an error of half a level.
         with torch.autocast(x.device.type, enabled=False):
-            return 255.0 * (self.last(x if x.dtype == torch.float64 else x.float()) + 0.5)
+            return 255.0 * (self.last(full_precision(x)) + 0.5)
 
 
 class TwoLevelVAE(LossyModel):

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 
 from irec.errors import CheckpointError, ModelMismatchError
 from irec.files import fingerprint, write_together
-from irec.models.neutral import neutral_torch, own_randomness
+from irec.models.exact import neutral_torch, own_randomness
 from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from irec.codec import bands
+from irec.codec import lossy_passes
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 from tests.checkpoints import tiny_transform_vae
 from tests.pictures import picture
@@ -18,11 +18,11 @@ def test_cutting_into_bands_changes_nothing(monkeypatch, kind):
     position = torch.zeros(1, dtype=torch.float64)
     latents = torch.randn(1, 5 if is_two_level else 9 + 6, 12, 8, dtype=torch.float64)
     with torch.inference_mode():
-        analysed = bands.analyse(model, pixels, position)
-        image = bands.render(model, latents, position)
+        analysed = lossy_passes.analyse(model, pixels, position)
+        image = lossy_passes.render(model, latents, position)
         # Bands of one, two and five rows of positions.
         for n_rows in (1, 2, 5):
-            monkeypatch.setattr(bands, "_BAND_PIXELS", n_rows * 16 * 128)
-            again = bands.analyse(model, pixels, position)
+            monkeypatch.setattr(lossy_passes, "_BAND_PIXELS", n_rows * 16 * 128)
+            again = lossy_passes.analyse(model, pixels, position)
             torch.testing.assert_close(again, analysed, rtol=1e-12, atol=1e-12)
-            np.testing.assert_array_equal(bands.render(model, latents, position), image)
+            np.testing.assert_array_equal(lossy_passes.render(model, latents, position), image)

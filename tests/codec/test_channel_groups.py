@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal
 
-from irec.codec.channel_groups import GroupedSource, in_turn, progression
+from irec.codec.latent_sources import GroupedSource, in_turn, progression
 from irec.coding import CoderSettings, TensorCode, blocks_at_each_step
 
 CODER = CoderSettings(candidates_per_step=256, steps_per_block=12, order="step")

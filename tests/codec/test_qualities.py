@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +6,6 @@ from hypothesis import strategies as st
 from irec.bitstream import LOSSY
 from irec.codec.qualities import Qualities
 from irec.errors import InvalidParameterError
-from irec.models.rate_control import anchor_position
 
 QUALITIES = Qualities((0.001, 0.01, 0.05), "mine")
 
@@ -22,7 +22,9 @@ def test_qualities_are_lambdas_on_a_logarithmic_scale():
 
 @given(st.integers(0, LOSSY.max_quality_index))
 def test_position_and_lambda_belong_together(index):
-    found = anchor_position(QUALITIES.lambda_of(index), QUALITIES.lambdas)
+    found = np.interp(
+        np.log(QUALITIES.lambda_of(index)), np.log(QUALITIES.lambdas), range(len(QUALITIES.lambdas))
+    )
     assert found == pytest.approx(QUALITIES.position_of(index), abs=1e-9)
 
 

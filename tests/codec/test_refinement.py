@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from irec.codec import LossyCodec, bands
-from irec.codec.refinement import Refiner
-from irec.models.latent_source import PosteriorSampler
+from irec.codec import LossyCodec, lossy_passes
+from irec.codec.lossy_passes import Refiner
+from irec.models.sources import PosteriorSampler
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 from irec.models.zoo import load_checkpoint
 from tests.checkpoints import tiny_transform_vae, write_transform_checkpoint
@@ -73,7 +73,7 @@ def test_bands_do_not_change_the_gradient(refiner, monkeypatch):
     latents = torch.randn(1, 9 + 6, 8, 8, generator=torch.Generator().manual_seed(1))
     whole = refiner._distortion_slope(latents)
     for n_rows in (1, 3):
-        monkeypatch.setattr(bands, "_BAND_PIXELS", n_rows * 16 * 128)
+        monkeypatch.setattr(lossy_passes, "_BAND_PIXELS", n_rows * 16 * 128)
         found = refiner._distortion_slope(latents)
         torch.testing.assert_close(found, whole, rtol=1e-3, atol=1e-4 * float(whole.abs().max()))
 

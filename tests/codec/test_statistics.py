@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from irec.codec.statistics import _patches, measure_lossy
+from irec.codec.export import _patches, measure_lossy
 from irec.errors import DataError
-from irec.models.latent_source import PosteriorSampler
+from irec.models.sources import PosteriorSampler
 from irec.models.zoo import load_checkpoint
 from tests.checkpoints import write_lossy_checkpoint
 from tests.pictures import picture

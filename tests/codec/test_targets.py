@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irec.codec.targets import first_that_fits, interpolated
+from irec.codec.qualities import first_that_fits, interpolated
 
 
 def search(sizes, estimates, limit):

@@ -13,8 +13,7 @@ from irec.datamodules.image_folder import ImageFolderDataModule
 from irec.errors import CheckpointError, DataError
 from irec.lightning_modules.lossy import _lambda_at
 from irec.lightning_modules.two_level_vae import TwoLevelVAEModule
-from irec.models.latent_source import PosteriorSampler
-from irec.models.rate_control import anchor_position
+from irec.models.sources import PosteriorSampler
 from tests.pictures import picture
 
 LAMBDAS = (0.001, 0.01, 0.05)
@@ -194,7 +193,9 @@ def test_a_lambda_is_found_at_its_position(lambdas, share):
     # Anchors closer than this are one in single precision.
     lambdas = [value * 1.01**index for index, value in enumerate(lambdas)]
     value = lambdas[0] ** (1 - share) * lambdas[-1] ** share
-    position = torch.tensor([anchor_position(value, lambdas)], dtype=torch.float32)
+    position = torch.tensor(
+        [np.interp(np.log(value), np.log(lambdas), range(len(lambdas)))]
+    ).float()
     assert _lambda_at(position, lambdas).item() == pytest.approx(value, rel=1e-4)
 
 

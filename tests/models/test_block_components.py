@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from irec.errors import DataError
-from irec.models.block_components import block_components
+from irec.models.block_transform import block_components
 
 
 def batches(n=3):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from irec.models.gdn import GDN
+from irec.models.two_level_vae import GDN
 
 
 def random_gdn(channels, inverse=False):

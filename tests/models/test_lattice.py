@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from irec.models.exact import put_on_grid
-from irec.models.latent_source import PosteriorSampler, PriorSampler
-from irec.models.lattice import PHASES, Place, context_of, neighbours_of
-from irec.models.lattice_rvae import KnownPixels, LatticeRVAE, LatticeRVAEConfig, SampledPixels
+from irec.models.lattice import PHASES, context_of, neighbours_of
+from irec.models.lattice_rvae import LatticeRVAE, LatticeRVAEConfig
+from irec.models.sources import KnownPixels, Place, PosteriorSampler, PriorSampler, SampledPixels
 
 
 @pytest.fixture

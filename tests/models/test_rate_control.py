@@ -1,13 +1,8 @@
-import math
-
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irec.models.rate_control import RateControl, anchor_position
-
-ANCHORS = (0.001, 0.003, 0.01, 0.03, 0.05)
+from irec.models.lossy_model import RateControl
 
 
 def random_control(channels=3, n_anchors=4):
@@ -69,22 +64,3 @@ def test_with_one_anchor_there_is_nothing_to_learn():
 def test_half_precision_stays():
     control, x = RateControl(3, 4), torch.randn(1, 3, 2, 2).bfloat16()
     assert control(x, torch.tensor([1.5])).dtype == torch.bfloat16
-
-
-@pytest.mark.parametrize("index", range(len(ANCHORS)))
-def test_anchors_stand_at_whole_positions(index):
-    assert anchor_position(ANCHORS[index], ANCHORS) == pytest.approx(index, abs=1e-9)
-
-
-@given(st.floats(ANCHORS[0], ANCHORS[-1]))
-def test_positions_are_logarithmic_between_neighbours(value):
-    position = anchor_position(value, ANCHORS)
-    assert -1e-9 <= position <= len(ANCHORS) - 1 + 1e-9
-    left = min(max(math.floor(position), 0), len(ANCHORS) - 2)
-    log = math.log(ANCHORS[left]) * (left + 1 - position)
-    log += math.log(ANCHORS[left + 1]) * (position - left)
-    assert math.exp(log) == pytest.approx(value)
-
-
-def test_one_anchor_is_the_only_position():
-    assert anchor_position(0.02, (0.02,)) == 0.0

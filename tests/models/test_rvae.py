@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from irec.models.latent_source import PosteriorSampler, PriorSampler
 from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.sources import PosteriorSampler, PriorSampler
 from irec.models.weight_norm import data_dependent_initialisation
 
 

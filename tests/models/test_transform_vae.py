@@ -3,8 +3,8 @@ import torch
 from torch.nn import functional
 
 from irec.errors import InvalidParameterError
-from irec.models.block_components import block_components
-from irec.models.latent_source import PosteriorSampler, PriorSampler
+from irec.models.block_transform import block_components
+from irec.models.sources import PosteriorSampler, PriorSampler
 from irec.models.transform_vae import TransformVAE, TransformVAEConfig, halves, joined
 from tests.pictures import picture
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from irec.errors import InvalidParameterError
-from irec.models.latent_source import PosteriorSampler, PriorSampler
+from irec.models.sources import PosteriorSampler, PriorSampler
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 
 LAMBDAS = (0.001, 0.01, 0.05)

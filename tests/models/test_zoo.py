@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from irec.errors import CheckpointError
-from irec.models.latent_source import PosteriorSampler
+from irec.models.sources import PosteriorSampler
 from irec.models.zoo import WEIGHTS_FILE, fingerprint_of, load_checkpoint
 
 

@@ -1,15 +1,18 @@
-"""Principal components of the blocks of photographs: where a transform model begins."""
+"""The linear transform of 16x16 blocks, and the components of photographs where it begins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from irec.errors import DataError
+from irec.models.lossy_model import POSITION_PIXELS
 
+BLOCK = POSITION_PIXELS
+BLOCK_DIMS = 3 * BLOCK**2
 # Blocks of a batch of crops are cut at this many pixels' distance, at two phases.
 _PHASES = (0, 5)
 # Variances below this share of the largest are as good as none.
@@ -63,3 +66,25 @@ def block_components(batches: Iterable[UInt8[Tensor, "_n 3 _h _w"]], side: int) 
     vectors = vectors * torch.where(vectors.sum(0) < 0.0, -1.0, 1.0)
     values = values.clamp(min=_LEAST_VARIANCE * float(values[0]))
     return BlockComponents(mean.float(), vectors.float(), values.float())
+
+
+class BlockTransform(nn.Module):
+    """The linear transform of 16x16 blocks, both ways; colours are in [-0.5, 0.5]."""
+
+    def __init__(self, channels: int) -> None:
+        """Start at random orthonormal vectors; :meth:`TransformVAE.begin_at` knows better ones."""
+        super().__init__()
+        basis = torch.linalg.qr(torch.randn(BLOCK_DIMS, channels)).Q
+        self.forward_basis = nn.Parameter(basis.T.contiguous())
+        self.inverse_basis = nn.Parameter(basis.clone())
+        self.mean = nn.Parameter(torch.zeros(BLOCK_DIMS))
+
+    def analyse(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n z hb wb"]:
+        """Coefficients of each block of grey levels."""
+        blocks = functional.pixel_unshuffle(pixels / 255.0 - 0.5, BLOCK)
+        centred = blocks - self.mean[:, None, None]
+        return functional.conv2d(centred, self.forward_basis[:, :, None, None])
+
+    def synthesise(self, z: Float[Tensor, "n z hb wb"]) -> Float[Tensor, "n 768 hb wb"]:
+        """Colours of each block, (colour, row, column) in the channels."""
+        return functional.conv2d(z, self.inverse_basis[:, :, None, None], self.mean)
