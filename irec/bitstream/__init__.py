@@ -14,7 +14,6 @@ A file is made from likelihood parameters and indices, and gives them back exact
     check_pixels(stream, pixels)
 """
 
-from irec.bitstream.alpha import compress_alpha, decompress_alpha
 from irec.bitstream.container import (
     PackedFile,
     check_pixels,
@@ -32,11 +31,17 @@ from irec.bitstream.grid import (
     safe_grid_offset,
 )
 from irec.bitstream.header import FORMAT_VERSION, Colour, Header, read_header
-from irec.bitstream.metadata import compress_metadata, decompress_metadata
 from irec.bitstream.profile import LATTICE, LOSSLESS, LOSSY, STORED, Profile
 from irec.bitstream.residual import ResidualDecoder, ResidualEncoder, decode_pixels, encode_pixels
 from irec.bitstream.side_info import REFERENCE_PIXELS, SideInfoModel
-from irec.bitstream.stored import load_stored, store
+from irec.bitstream.stored import (
+    compress_alpha,
+    compress_metadata,
+    decompress_alpha,
+    decompress_metadata,
+    load_stored,
+    store,
+)
 from irec.bitstream.stream import Bitstream, TileCode, TilePlan
 
 __all__ = [

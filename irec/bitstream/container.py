@@ -9,10 +9,10 @@
                 v  width - 1
                [1  quality index]             where the profile is lossy
                [v  seed]                      where it is not 0
-    metadata    v  length, and so many bytes  where the header says so (irec.bitstream.metadata)
+    metadata    v  length, and so many bytes  where the header says so (irec.bitstream.stored)
     stored      v  length, and so many bytes  where no model had a part: the image as another format
                    has it (irec.bitstream.stored); then there is nothing more but the checksum
-    alpha       v  length, and so many bytes  where the colour has alpha (irec.bitstream.alpha)
+    alpha       v  length, and so many bytes  where the colour has alpha (irec.bitstream.stored)
     side info   bits, tile by tile: grid offset (Rice code, parameter 0; lossless only), and of each
                 tensor the number of steps and the rho index (irec.bitstream.side_info)
     indices     bits, tile by tile: one index for each step, tensor by tensor or in the order that

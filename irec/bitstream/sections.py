@@ -25,7 +25,7 @@ _MAX_DEFLATE_RATIO = 1032
 
 
 class Metadata(Section):
-    """Colour profile, EXIF and XMP (:mod:`irec.bitstream.metadata`)."""
+    """Colour profile, EXIF and XMP (:mod:`irec.bitstream.stored`)."""
 
     name = "metadata"
 
@@ -65,7 +65,7 @@ class Stored(Section):
 
 
 class Alpha(Section):
-    """The alpha plane (:mod:`irec.bitstream.alpha`)."""
+    """The alpha plane (:mod:`irec.bitstream.stored`)."""
 
     name = "alpha"
 

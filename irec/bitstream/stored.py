@@ -1,17 +1,135 @@
-"""An image without a model: as lossless WebP, as PNG, or as it is, whatever is smallest.
+"""What sections hold that no model made: alpha, metadata, images stored whole.
 
-The first byte says which: 0 the values, row by row; 1 the bitstream of lossless WebP (RFC 9649,
-section 3) without its container; 2 a PNG.
+Alpha is filtered like PNG, then raw deflate: without zlib's own header and checksum. Metadata are
+three lengths (varints; 0 for none) and the bytes, raw deflate. What is stored whole begins with a
+byte that says how: 0 the values, row by row; 1 the bitstream of lossless WebP (RFC 9649, section 3)
+without its container; 2 a PNG; the smallest is taken.
 """
 
 import io
 import struct
+import zlib
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from irec.errors import CorruptFileError
+from irec.bitstream.bits import BitReader, BitWriter
+from irec.errors import CorruptFileError, TruncatedFileError, UnsupportedImageError
+from irec.metadata import Metadata
+
+_N_FILTERS = 3
+_RAW_DEFLATE = -15
+
+
+def compress_alpha(plane: UInt8[np.ndarray, "h w"]) -> bytes:
+    """Compresses a plane.
+
+    Args:
+        plane: uint8, shape [H, W].
+
+    Returns:
+        One byte that names the filter, then raw deflate data.
+    """
+    candidates = []
+    for kind in range(_N_FILTERS):
+        deflate = zlib.compressobj(level=9, wbits=_RAW_DEFLATE)
+        data = deflate.compress(_filter(plane, kind).tobytes()) + deflate.flush()
+        candidates.append(bytes([kind]) + data)
+    return min(candidates, key=len)
+
+
+def decompress_alpha(data: bytes, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
+    """Decompresses what ``compress_alpha`` made; never inflates more than the plane's size.
+
+    Args:
+        data: The section's bytes.
+        height: Pixels.
+        width: Pixels.
+
+    Returns:
+        The plane, uint8, shape [height, width].
+
+    Raises:
+        TruncatedFileError: The data end before the plane does.
+        CorruptFileError: The data are damaged or hold another plane.
+    """
+    if not data:
+        raise TruncatedFileError("the alpha section is empty")
+    if data[0] >= _N_FILTERS:
+        raise CorruptFileError(f"the alpha plane names filter {data[0]}, which does not exist")
+    size = height * width
+    inflate = zlib.decompressobj(wbits=_RAW_DEFLATE)
+    try:
+        # One byte more than fits tells a longer plane from one that ends where it should.
+        plane = inflate.decompress(data[1:], size + 1)
+    except zlib.error as error:
+        raise CorruptFileError(f"the alpha plane is damaged: {error}") from error
+    if len(plane) <= size and not inflate.eof:
+        raise TruncatedFileError("the alpha section ends before the alpha plane does")
+    if len(plane) != size or inflate.unused_data:
+        raise CorruptFileError("the alpha section does not hold exactly one alpha plane")
+    return _unfilter(np.frombuffer(plane, dtype=np.uint8).reshape(height, width), data[0])
+
+
+def _filter(plane: UInt8[np.ndarray, "h w"], kind: int) -> UInt8[np.ndarray, "h w"]:
+    """Kind 0: as it is. 1: minus the left neighbour. 2: minus the upper one. Modulo 256."""
+    if kind == 0:
+        return plane
+    return np.diff(plane, axis=2 - kind, prepend=np.uint8(0))
+
+
+def _unfilter(residual: UInt8[np.ndarray, "h w"], kind: int) -> UInt8[np.ndarray, "h w"]:
+    if kind == 0:
+        return residual.copy()
+    return np.cumsum(residual, axis=2 - kind, dtype=np.uint8)
+
+
+MAX_METADATA_BYTES = 1 << 24
+
+
+def compress_metadata(metadata: Metadata) -> bytes:
+    """Compress what there is, colour profile first, then EXIF and XMP.
+
+    Raises:
+        UnsupportedImageError: It is more than 16 MiB.
+    """
+    parts = [metadata.icc or b"", metadata.exif or b"", metadata.xmp or b""]
+    writer = BitWriter()
+    for part in parts:
+        writer.write_varint(len(part))
+    data = b"".join([writer.to_bytes(), *parts])
+    if len(data) > MAX_METADATA_BYTES:
+        raise UnsupportedImageError(
+            f"{len(data):,} bytes of metadata; a file holds up to {MAX_METADATA_BYTES:,}: leave "
+            "them out (--metadata none)"
+        )
+    deflate = zlib.compressobj(level=9, wbits=_RAW_DEFLATE)
+    return deflate.compress(data) + deflate.flush()
+
+
+def decompress_metadata(data: bytes) -> Metadata:
+    """Undo ``compress_metadata``; never inflates more than the largest that is written.
+
+    Raises:
+        BitstreamError: The data are damaged.
+    """
+    inflate = zlib.decompressobj(wbits=_RAW_DEFLATE)
+    try:
+        plain = inflate.decompress(data, MAX_METADATA_BYTES + 1)
+    except zlib.error as error:
+        raise CorruptFileError(f"the metadata are damaged: {error}") from error
+    if len(plain) > MAX_METADATA_BYTES:
+        raise CorruptFileError(f"the file holds more than {MAX_METADATA_BYTES:,} bytes of metadata")
+    if not inflate.eof:
+        raise TruncatedFileError("the metadata end early")
+    reader = BitReader(plain)
+    lengths = [reader.read_varint() for _ in range(3)]
+    parts = [reader.read_bytes(length) or None for length in lengths]
+    if inflate.unused_data or reader.bits_left or not any(parts):
+        raise CorruptFileError("the metadata section does not hold exactly one set of metadata")
+    return Metadata(*parts)
+
 
 _RAW, _WEBP, _PNG = 0, 1, 2
 # Of lossless WebP: 14 bits a side.

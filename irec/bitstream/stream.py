@@ -49,7 +49,7 @@ class Bitstream:
         residual: The pixels' range-coded stream; empty in lossy files.
         alpha: The alpha plane's section, where the colour has alpha.
         pixel_checksum: CRC32 of the pixels of a lossless file, else 0.
-        metadata: Colour profile, EXIF and XMP (:mod:`irec.bitstream.metadata`), or None.
+        metadata: Colour profile, EXIF and XMP (:mod:`irec.bitstream.stored`), or None.
         stored: The image as another format has it (:mod:`irec.bitstream.stored`), in files without
             a model.
         sizes: Of a file that was read: bits of each section, by name.

@@ -155,8 +155,8 @@ def _bd_rates_table(lossy: "Mapping[str, Sequence[Measurement]]") -> "Table":
     """How many more bits each codec (row) takes than each other one (column), over PSNR."""
     from rich.table import Table
 
-    from irec.evaluation.bd_rate import CurvesNotComparableError, bd_rate
     from irec.evaluation.measurements import curve_of
+    from irec.evaluation.rate_distortion import CurvesNotComparableError, bd_rate
 
     curves = {label: curve_of(label, part).points("psnr") for label, part in lossy.items()}
     table = Table(title="BD-rate of rows against columns, over PSNR", title_style="bold")

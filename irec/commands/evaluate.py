@@ -21,9 +21,8 @@ DEFAULT_EFFORT = 5
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from irec.evaluation.bd_rate import BdRate, Comparison
     from irec.evaluation.lossy_results import OperatingPoint
-    from irec.evaluation.rate_distortion import Curve
+    from irec.evaluation.rate_distortion import BdRate, Comparison, Curve
 
 
 ResultsArgument = Annotated[
@@ -91,9 +90,8 @@ def evaluate(
         if json_path is not None:
             check_target(json_path, force=force)
         points, images = _read_points(results)
-        from irec.evaluation.bd_rate import compare
         from irec.evaluation.lossy_results import operating_points_table
-        from irec.evaluation.rate_distortion import kodak_anchors
+        from irec.evaluation.rate_distortion import compare, kodak_anchors
         from irec.evaluation.results import without_infinity
 
         curves = _read_anchors(anchors, images, list(kodak_anchors()))

@@ -176,3 +176,44 @@ def _run(data: bytes, suffix_in: str, suffix_out: str, command: Sequence[str]) -
         if done.returncode or not paths["{out}"].is_file():
             raise IrecError(f"{command[0]} failed: {done.stderr.strip() or done.returncode}")
         return paths["{out}"].read_bytes()
+
+
+# The format's limit on height and width.
+WEBP_MAX_SIDE = 16383
+
+
+def png_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """Return a PNG file.
+
+    Args:
+        pixels: uint8 [h, w, c], c of 1 to 4.
+    """
+    return _save(pixels, "PNG", {"optimize": True})
+
+
+def webp_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes | None:
+    """Return a lossless WebP file.
+
+    Args:
+        pixels: uint8 [h, w, c], c of 1 to 4. WebP knows no greyscale: grey values are repeated,
+            which its prediction of colours from one another makes nearly free.
+
+    Returns:
+        The file, or None for images of more than 16,383 pixels height or width.
+    """
+    if max(pixels.shape[:2]) > WEBP_MAX_SIDE:
+        return None
+    if pixels.shape[2] <= 2:
+        pixels = pixels[:, :, [0, 0, 0, 1][: pixels.shape[2] + 2]]
+    return _save(pixels, "WEBP", {"lossless": True, "quality": 100, "method": 6, "exact": True})
+
+
+def png_bits(pixels: UInt8[np.ndarray, "h w c"]) -> int:
+    """Bits of :func:`png_bytes`."""
+    return 8 * len(png_bytes(pixels))
+
+
+def webp_bits(pixels: UInt8[np.ndarray, "h w c"]) -> int | None:
+    """Bits of :func:`webp_bytes`, or None for images that are too large for WebP."""
+    data = webp_bytes(pixels)
+    return None if data is None else 8 * len(data)

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from irec.codec import Codec, Encoded, Ideal
 from irec.datamodules.batches import FailedImage, NamedImage
 from irec.errors import IrecError, ran_out_of_memory
-from irec.evaluation.classical import png_bits, webp_bits
+from irec.evaluation.codecs import png_bits, webp_bits
 from irec.evaluation.results import ImageResult, LossyResult
 from irec.measuring.compression import CompressedBatch, CompressedImage
 from irec.metrics.quality import ms_ssim, psnr_db

@@ -270,7 +270,13 @@ def test_streams_that_contradict_themselves_are_refused():
         replace(stream, header=replace(stream.header, profile=LOSSY)),
         replace(stream, tiles=[replace(stream.tiles[0], grid_offset=16), stream.tiles[1]]),
         replace(stream, tiles=[replace(stream.tiles[0], tensors=[]), stream.tiles[1]]),
-        replace(stream, tiles=[TileCode([code(9, [64]), code(5, [1]), code(0, [])])] * 2),
+        replace(
+            stream,
+            tiles=[
+                TileCode([code(9, [LOSSLESS.coder.candidates_per_step]), code(5, [1]), code(0, [])])
+            ]
+            * 2,
+        ),
         replace(
             stream,
             tiles=[TileCode([TensorCode(3, 0, torch.zeros(2).long())] * 3), stream.tiles[1]],

@@ -2,8 +2,7 @@ import math
 
 import pytest
 
-from irec.evaluation.bd_rate import CurvesNotComparableError, bd_rate
-from irec.evaluation.rate_distortion import kodak_anchors
+from irec.evaluation.rate_distortion import CurvesNotComparableError, bd_rate, kodak_anchors
 
 
 def published(curve, anchor, measure="psnr"):

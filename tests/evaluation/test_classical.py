@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irec.evaluation.classical import png_bits, png_bytes, webp_bits, webp_bytes
+from irec.evaluation.codecs import png_bits, png_bytes, webp_bits, webp_bytes
 
 
 def smooth_image(channels):

@@ -3,11 +3,12 @@ import math
 import pytest
 
 from irec.errors import DataError
-from irec.evaluation.bd_rate import OWN_IDEAL, compare
 from irec.evaluation.lossy_results import operating_points
 from irec.evaluation.rate_distortion import (
     KODAK_NAMES,
+    OWN_IDEAL,
     Curve,
+    compare,
     file_curve,
     ideal_curve,
     is_kodak,
