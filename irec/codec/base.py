@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from torch.distributions import Normal
 
 from irec.bitstream import (
     FORMAT_VERSION,
@@ -28,6 +29,7 @@ from irec.bitstream import (
     unpack,
 )
 from irec.codec.encoded import Encoded, FileDescription, Ideal
+from irec.codec.latent_sources import NotingSource
 from irec.codec.tiles import MAX_PIXELS, Planes, Tile, join_planes, split_planes, tiles_of
 from irec.coding import DEFAULT_EFFORT, SearchSettings
 from irec.errors import (
@@ -40,6 +42,7 @@ from irec.errors import (
 )
 from irec.metadata import Metadata
 from irec.models.exact import neutral_torch
+from irec.models.sources import LatentSource
 from irec.models.zoo import Checkpoint, CodingStatistics
 
 
@@ -195,6 +198,24 @@ class Codec(abc.ABC):
 
     @neutral_torch()
     @torch.inference_mode()
+    def posteriors(
+        self, image: UInt8[np.ndarray, "h w c"], quality: float | None = None
+    ) -> list[tuple[Normal, Normal]]:
+        """Return posterior and prior of each latent tensor, those before it drawn at random.
+
+        Args:
+            image: As for :meth:`encode`.
+            quality: As for :meth:`encode`.
+
+        Returns:
+            One pair for each tensor of a file, [1, c, h, w].
+        """
+        source = NotingSource(torch.Generator(self.device).manual_seed(0))
+        self._draw(split_planes(image), self._quality_index(quality), source)
+        return source.pairs
+
+    @neutral_torch()
+    @torch.inference_mode()
     def ideal_batch(
         self,
         images: Sequence[np.ndarray],
@@ -256,6 +277,10 @@ class Codec(abc.ABC):
     @abc.abstractmethod
     def _decode(self, stream: Bitstream) -> Planes:
         """Return the image that a file holds; raises BitstreamError."""
+
+    @abc.abstractmethod
+    def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
+        """Draw the latent tensors of an image from a source."""
 
     @abc.abstractmethod
     def _ideal(

@@ -23,7 +23,7 @@ from irec.coding import (
     decode_batch,
     encode_batch,
 )
-from irec.models.sources import LatentSource
+from irec.models.sources import LatentSource, PosteriorSampler
 from irec.progress import Progress
 
 
@@ -66,6 +66,26 @@ class EncodingSource:
         if self.progress is not None:
             self.progress.add(1)
         return decode_batch(codes, prior, self.seed, tensor=tensor, coder=self.coder)
+
+
+class NotingSource(PosteriorSampler):
+    """Draws from the posteriors, and notes what they and their priors are.
+
+    Attributes:
+        pairs: Posterior and prior of each call.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        """Set up the source."""
+        super().__init__(generator)
+        self.pairs: list[tuple[Normal, Normal]] = []
+
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
+        """Draw a sample."""
+        sample = super().__call__(prior, posterior, tensor)
+        assert posterior is not None
+        self.pairs.append((posterior, prior))
+        return sample
 
 
 class DecodingSource:

@@ -139,6 +139,12 @@ class LatticeCodec(Codec):
             n_samples = 1  # all would be the same
         return [self._ideal_of_one(one, n_samples, seed) for one in planes]
 
+    def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
+        for tile in self._tiles(*planes.size):
+            pixels = tile.cut(planes.coded)
+            known = KnownPixels(for_model(pixels, self._model.top), len(pixels))
+            self._generate(source, known, pixels.shape, pixels)
+
     def _ideal_of_one(self, planes: Planes, n_samples: int, seed: int) -> Ideal:
         generator = torch.Generator(self.device).manual_seed(seed)
         kl = likelihood = 0.0

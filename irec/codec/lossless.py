@@ -27,7 +27,7 @@ from irec.codec.latent_sources import DecodingSource, EncodingSource
 from irec.codec.tiles import Planes, TileWork, batches_of_tiles, for_coder, join_planes, pixels_of
 from irec.models import likelihoods
 from irec.models.rvae import RVAE
-from irec.models.sources import PosteriorSampler
+from irec.models.sources import LatentSource, PosteriorSampler
 from irec.progress import Progress
 
 
@@ -94,6 +94,10 @@ class LosslessCodec(Codec):
                     sums[work.image] += kl[index].item(), -log_prob.sum().item()
         sums /= n_samples * math.log(2.0)
         return [Ideal(kl, likelihood) for kl, likelihood in sums.tolist()]
+
+    def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
+        for batch in self._batches([planes]):
+            self._estimator(pixels_of(batch, self.device).float(), source)
 
     def _batches(self, planes: Sequence[Planes]) -> Iterator[list[TileWork]]:
         return batches_of_tiles(planes, self._model.stride, self.profile.max_tile_side)

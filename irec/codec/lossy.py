@@ -156,6 +156,10 @@ class LossyCodec(Codec):
     ) -> list[Ideal]:
         return [self._ideal_of_one(one, quality_index, n_samples, seed) for one in planes]
 
+    def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
+        evidence = self._infer(planes, quality_index, self.refinement_steps)
+        self._latents(self._estimator, source, planes, quality_index, evidence)
+
     def _ideal_of_one(self, planes: Planes, index: int, n_samples: int, seed: int) -> Ideal:
         evidence = self._infer(planes, index, self.refinement_steps)
         samples = [self._sample(planes, index, seed + n, evidence) for n in range(n_samples)]

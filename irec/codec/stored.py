@@ -18,6 +18,7 @@ from irec.codec.base import Codec
 from irec.codec.encoded import Encoded, Ideal
 from irec.codec.tiles import Planes, join_planes, split_planes
 from irec.errors import InvalidParameterError
+from irec.models.sources import LatentSource
 
 
 class StoredCodec(Codec):
@@ -57,6 +58,9 @@ class StoredCodec(Codec):
         header = stream.header
         size = (header.height, header.width, header.n_channels)
         return split_planes(load_stored(stream.stored, *size))
+
+    def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
+        raise InvalidParameterError("without a model there are no latent tensors")
 
     def _ideal(
         self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int

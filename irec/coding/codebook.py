@@ -45,7 +45,7 @@ class Codebook:
     def first_columns(self, n_columns: int) -> "Codebook":
         """Return the codebook without the columns from ``n_columns`` on."""
         narrow = copy(self)
-        narrow._candidates = self._rows[:, :n_columns].contiguous()
+        narrow._rows = self._rows[:, :n_columns].contiguous()
         narrow._signs = self._signs[:, :n_columns].contiguous()
         return narrow
 

@@ -1,10 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from irec.coding import kl_nats
-from irec.commands import benchmark
+from irec.commands import benchmark, benchmark_posteriors
+from irec.images import encode_image
+from tests.golden.regenerate import LOSSLESS_MODEL
 
 
 def test_synthetic_posteriors_have_the_kl_asked_for():
@@ -28,6 +31,27 @@ def test_command_writes_its_rows(tmp_path, monkeypatch):
     ]
     assert all(row["sent_nats"] > 0 and row["encode_s"] > 0 and row["dims"] == 50 for row in rows)
     assert [file.name for file in tmp_path.iterdir()] == ["coder.json"]
+
+
+def test_posteriors_of_a_checkpoint_are_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark_posteriors, "_EFFORTS", (1, 2))
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "one.png").write_bytes(
+        encode_image(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), ".png")
+    )
+    path = tmp_path / "coder.json"
+    command = ["coder", "--checkpoint", str(LOSSLESS_MODEL), "--images", str(images), "--side", "4"]
+    command += ["--json", str(path)]
+    result = CliRunner().invoke(benchmark.app, command)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(path.read_text())
+    coders = {row["coder"] for row in rows}
+    assert {"paper, beam", "irec, effort 1", "irec, effort 2"} <= coders
+    assert {row["kind"] for row in rows} <= {"dense", "diffuse"}
+    of_coder = [sum(row["kl_nats"] for row in rows if row["coder"] == coder) for coder in coders]
+    assert of_coder == pytest.approx([of_coder[0]] * len(of_coder))
+    assert all(row["encode_s"] > 0 and row["decode_s"] > 0 for row in rows)
 
 
 def test_a_command_is_required():

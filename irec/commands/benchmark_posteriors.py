@@ -1,0 +1,181 @@
+"""``irec benchmark coder --checkpoint``: coders side by side on what a model has them send."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+from torch import Tensor
+from torch.distributions import Normal
+
+from irec.codec import make_codec
+from irec.coding import CoderSettings, SearchSettings, decode, encode, kl_nats, log_ratio_nats
+from irec.coding.faithful import FaithfulSettings, Sampler, decode_faithful, encode_faithful
+from irec.errors import InvalidParameterError
+from irec.images import image_paths, read_picture
+from irec.models.zoo import load_checkpoint
+
+_EFFORTS = (1, 5, 9)
+# Found by path, as importing it would import Lightning.
+_SAMPLES = Path(__file__).parent.parent / "datamodules" / "samples"
+# A dimension of more nats holds most of what a dense tensor's dimensions hold.
+_DENSE_NATS = 1.0
+
+Pair = tuple[Normal, Normal]
+
+
+@dataclass(frozen=True)
+class PosteriorRow:
+    """What a coder makes of the tensors of one kind, all images together.
+
+    Attributes:
+        coder: Its name.
+        kind: "dense" where most of the KL is in dimensions of more than a nat, "diffuse" where not.
+        tensors: Tensors coded.
+        kl_nats: Their KL.
+        sent_nats: What was sent.
+        log_ratio_nats: Of the samples; what was sent beyond these is lost.
+        encode_s: Seconds of the encoder.
+        decode_s: Seconds of the decoder.
+    """
+
+    coder: str
+    kind: str
+    tensors: int
+    kl_nats: float
+    sent_nats: float
+    log_ratio_nats: float
+    encode_s: float
+    decode_s: float
+
+    @property
+    def loss(self) -> float:
+        """Share of the KL that was sent in vain."""
+        return (self.sent_nats - self.log_ratio_nats) / self.kl_nats
+
+
+def benchmark_posteriors(
+    checkpoint: str,
+    images: Path | None,
+    side: int,
+    quality: float | None,
+    report: Callable[[str], None],
+) -> list[PosteriorRow]:
+    """Code a model's posteriors of photographs with each coder.
+
+    Args:
+        checkpoint: Name or folder.
+        images: Folder of images, or None for the bundled photographs.
+        side: Pixels of the square in the middle of each image that is taken.
+        quality: Of a lossy model, 0 to 100.
+        report: Called with each coder's name when it is done.
+    """
+    codec = make_codec(load_checkpoint(checkpoint))
+    pairs: list[tuple[int, Pair]] = []
+    for path in image_paths(images or _SAMPLES):
+        pixels = read_picture(path).pixels
+        top, left = (max(0, (size - side) // 2) for size in pixels.shape[:2])
+        square = pixels[top : top + side, left : left + side]
+        pairs += enumerate((_single(q), _single(p)) for q, p in codec.posteriors(square, quality))
+    rows: list[PosteriorRow] = []
+    for name, code in _coders(codec.profile.coder).items():
+        code(0, *_short(pairs[0][1]))  # tables are built, and code compiled, at the first use
+        try:
+            rows += _measure(name, code, pairs)
+        except InvalidParameterError as error:
+            report(f"{name}: {error}")
+        else:
+            report(f"{name}: done")
+    return rows
+
+
+def posteriors_table(checkpoint: str, rows: Sequence[PosteriorRow]) -> Table:
+    """Return the rows as a table."""
+    table = Table(title=f"Posteriors of {checkpoint}")
+    headings = ("coder", "tensors", "KL, nats", "loss", "encode, us/nat", "decode, us/nat")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in headings[:2] else "right")
+    for row in rows:
+        table.add_row(
+            row.coder,
+            f"{row.tensors} {row.kind}",
+            f"{row.kl_nats:.0f}",
+            f"{100 * row.loss:.1f} %",
+            f"{1e6 * row.encode_s / row.kl_nats:.1f}",
+            f"{1e6 * row.decode_s / row.kl_nats:.2f}",
+        )
+    return table
+
+
+_Coded = tuple[float, float, Tensor, float]  # nats sent, seconds, sample, seconds
+_Code = Callable[[int, Normal, Normal], _Coded]
+
+
+def _coders(coder: CoderSettings) -> dict[str, _Code]:
+    coders = {
+        f"paper, {sampler}": _paper_coder(FaithfulSettings(sampler=sampler)) for sampler in Sampler
+    }
+    ours = {f"irec, effort {effort}": _our_coder(coder, effort) for effort in _EFFORTS}
+    return coders | ours
+
+
+def _paper_coder(settings: FaithfulSettings) -> _Code:
+    def code(tensor: int, posterior: Normal, prior: Normal) -> _Coded:
+        start = time.perf_counter()
+        found = encode_faithful(posterior, prior, 0, tensor=tensor, settings=settings)
+        between = time.perf_counter()
+        z = decode_faithful(found, prior, 0, tensor=tensor, settings=settings)
+        return found.n_nats(settings), between - start, z, time.perf_counter() - between
+
+    return code
+
+
+def _our_coder(coder: CoderSettings, effort: int) -> _Code:
+    search = SearchSettings.from_effort(effort)
+
+    def code(tensor: int, posterior: Normal, prior: Normal) -> _Coded:
+        start = time.perf_counter()
+        found = encode(posterior, prior, 0, tensor=tensor, coder=coder, search=search)
+        between = time.perf_counter()
+        z = decode(found, prior, 0, tensor=tensor, coder=coder)
+        sent = found.n_bits(coder) * math.log(2.0)
+        return sent, between - start, z, time.perf_counter() - between
+
+    return code
+
+
+def _measure(name: str, code: _Code, pairs: Sequence[tuple[int, Pair]]) -> Iterator[PosteriorRow]:
+    for kind in ("dense", "diffuse"):
+        chosen = [(tensor, pair) for tensor, pair in pairs if _kind(*pair) == kind]
+        sums = [0.0] * 5
+        for tensor, pair in chosen:
+            sent, encode_s, z, decode_s = code(tensor, *pair)
+            kl, log_ratio = float(kl_nats(*pair)), float(log_ratio_nats(z, *pair))
+            of_one = (kl, sent, log_ratio, encode_s, decode_s)
+            sums = [total + value for total, value in zip(sums, of_one, strict=True)]
+        if sums[0] > 0:
+            yield PosteriorRow(name, kind, len(chosen), *sums)
+
+
+def _kind(posterior: Normal, prior: Normal) -> str:
+    spread = posterior.scale.double() / prior.scale.double()
+    shift = (posterior.loc.double() - prior.loc.double()) / prior.scale.double()
+    kl = 0.5 * (shift.square() + spread.square() - 1.0) - spread.log()
+    return "dense" if float(kl[kl > _DENSE_NATS].sum()) > 0.5 * float(kl.sum()) else "diffuse"
+
+
+def _single(normal: Normal) -> Normal:
+    """Return one image's, in float64."""
+    loc, scale = normal.loc[0].double(), normal.scale[0].double()
+    return Normal(loc, scale, validate_args=False)
+
+
+def _short(pair: Pair) -> Pair:
+    """Return a few dimensions."""
+    posterior, prior = (
+        Normal(one.loc.flatten()[:16], one.scale.flatten()[:16], validate_args=False)
+        for one in pair
+    )
+    return posterior, prior
