@@ -1,32 +1,8 @@
 """The ``.irec`` file: one image, and nothing in it that can be derived.
 
-    header      2  magic "iR"
-                1  format version (high 4 bits), profile (3 bits), whether more follows (1 bit)
-               [1  zeros (high 3 bits), whether there are metadata (1 bit), whether a seed follows
-                   (1 bit), colour (3 bits)]
-               [3  model fingerprint: first 24 bits of a SHA-256]
-                v  height - 1
-                v  width - 1
-               [1  quality index]             where the profile is lossy
-               [v  seed]                      where it is not 0
-    metadata    v  length, and so many bytes  where the header says so (irec.bitstream.stored)
-    stored      v  length, and so many bytes  where no model had a part: the image as another format
-                   has it (irec.bitstream.stored); then there is nothing more but the checksum
-    alpha       v  length, and so many bytes  where the colour has alpha (irec.bitstream.stored)
-    side info   bits, tile by tile: grid offset (Rice code, parameter 0; lossless only), and of each
-                tensor the number of steps and the rho index (irec.bitstream.side_info)
-    indices     bits, tile by tile: one index for each step, tensor by tensor or in the order that
-                the model says
-    padding     zero bits up to a whole byte
-    residual    bytes, lossless only: the pixels' range-coded stream (irec.bitstream.residual)
-    filler      zero bytes, as many as make one byte for each 2^16 pixels of the image
-    checksum    4  CRC32 of all bytes before, little-endian; of a lossless file exclusive or the
-                   CRC32 of its pixels (:func:`pixel_checksum`)
-
-``v`` is a varint: seven bits a byte, least significant first, high bit set while more follow, no
-needless last byte. Bits fill bytes from the most significant one on. What is in brackets stands
-there only where it says something: RGB without a seed is the usual. A usual file of up to 128x128
-pixels spends 12 bytes on header and checksum.
+Layout: ``docs/format.md``, from the magic to the checksum; in code ``Header.write`` and, in the
+order of the file, :data:`irec.bitstream.sections.SECTIONS`. A usual file of up to 128x128 pixels
+spends 12 bytes on header and checksum.
 
 How many tiles and tensors there are follows from the image's size and the model: the caller's
 ``TilePlan`` says so. All other numbers stand in the profile (irec.bitstream.profile). A lossy file

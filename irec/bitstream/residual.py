@@ -23,36 +23,15 @@ import constriction
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8
 
-from irec.bitstream.grid import (
-    BASE_BITS,
-    COUPLING_GRID,
-    LOG_SCALE_GRID,
-    LOGIT_GRID,
-    MEAN_GRID,
-    QuantisedParameters,
-)
-from irec.bitstream.logistic import (
-    ARGUMENT_BITS,
-    INVERSE_SCALE_BITS,
-    ONE,
-    inverse_scale_table,
-    logistic_cdf,
-)
+from irec.bitstream.decisions import DECISION_BITS, LOCATION_BITS, N_LEVELS, Node, weights_of
+from irec.bitstream.grid import BASE_BITS, LOG_SCALE_GRID, MEAN_GRID, QuantisedParameters
+from irec.bitstream.logistic import inverse_scale_table
 from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
 
 CHUNK = 1 << 15
 #: A stream has at least one byte for this many values; see ``min_residual_bytes``.
 VALUES_PER_BYTE = 1 << 16
 
-_N_LEVELS = 8
-_FLOOR = ONE >> 26
-_TOTAL = ONE + 256 * _FLOOR
-_DECISION_BITS = 20
-# A wrong but certain decision costs at most 16 bits, a right one at least 2.2e-5 bits.
-_MIN_DECISION = 1 << (_DECISION_BITS - 16)
-# As many binary places as products of couplings and errors have.
-_LOCATION_BITS = COUPLING_GRID.unit_bits + BASE_BITS
-_WEIGHT_BITS = 16
 _WORD_BITS = 32
 _STATE_BITS = 64
 _DECISION_MODEL = constriction.stream.model.Bernoulli(perfect=False)
@@ -88,7 +67,7 @@ class ResidualEncoder:
         def exchange(
             where: slice, channel: int, level: int, ones: Int64[np.ndarray, " n"]
         ) -> Int32[np.ndarray, " n"]:
-            bits = (flat[channel, where] >> (_N_LEVELS - 1 - level) & 1).astype(np.int32)
+            bits = (flat[channel, where] >> (N_LEVELS - 1 - level) & 1).astype(np.int32)
             self._coder.encode(bits, _DECISION_MODEL, _probabilities(ones))
             return bits
 
@@ -185,18 +164,18 @@ def _walk(parameters: QuantisedParameters, exchange: _Exchange) -> UInt8[np.ndar
     pixels = np.empty((n_channels, height * width), dtype=np.uint8)
     for start in range(0, height * width, CHUNK):
         where = slice(start, start + CHUNK)
-        weight = _weights(parameters.logit, where)
+        weight = weights_of(parameters.logit, where)
         error = np.zeros((n_channels, pixels[0, where].size), np.int64)  # units of 1/4 grey level
         for channel in range(n_channels):
-            # [k, n], units of 2**-_LOCATION_BITS grey levels
+            # [k, n], units of 2**-LOCATION_BITS grey levels
             location = mean[:, channel, where].astype(np.int64)
-            location <<= _LOCATION_BITS - MEAN_GRID.unit_bits
+            location <<= LOCATION_BITS - MEAN_GRID.unit_bits
             if coupling is not None:
                 for before in range(channel):
                     # Coefficients: green from red, blue from red, blue from green.
                     location += coupling[:, channel + before - 1, where] * error[before]
             inverse_scale = table.take(log_scale[:, channel, where] - LOG_SCALE_GRID.lowest)
-            node = _Node(location, inverse_scale, weight)
+            node = Node(location, inverse_scale, weight)
             node.descend(functools.partial(exchange, where, channel))
             pixels[channel, where] = node.edge
             error[channel] = (node.edge << BASE_BITS) - base[channel, where]
@@ -205,99 +184,9 @@ def _walk(parameters: QuantisedParameters, exchange: _Exchange) -> UInt8[np.ndar
     return pixels
 
 
-def _weights(
-    logit: Int32[np.ndarray, "k h w"] | None, where: slice
-) -> Int64[np.ndarray, "k n"] | None:
-    """Weights of the components, units of 2**-_WEIGHT_BITS, whose sum is exactly one."""
-    if logit is None:
-        return None
-    table = inverse_scale_table(0, -LOGIT_GRID.lowest, LOGIT_GRID.unit_bits)
-    # The largest logit is rounded too, to at most a step above zero.
-    flat = logit.reshape(len(logit), -1)[:, where]
-    return _normalised(table.take(np.maximum(-flat, 0)))
-
-
-def _normalised(shares: Int64[np.ndarray, "k n"]) -> Int64[np.ndarray, "k n"]:
-    """Shares, below 2**47 each, as weights; what rounding leaves over goes to the first."""
-    total = np.maximum(shares.sum(0), 1)
-    weights = (shares << _WEIGHT_BITS) // total
-    weights[0] += (1 << _WEIGHT_BITS) - weights.sum(0)
-    return weights
-
-
-class _Node:
-    """Where n values stand in the dyadic tree over 0 .. 255, and what lies below each.
-
-    Attributes:
-        edge: The node's lower edge, in bins: at its leaf the value itself.
-    """
-
-    def __init__(
-        self,
-        location: Int64[np.ndarray, "k n"],
-        inverse_scale: Int64[np.ndarray, "k n"],
-        weight: Int64[np.ndarray, "k n"] | None,
-    ) -> None:
-        """Start at the root."""
-        n = location.shape[1]
-        self._location = location
-        self._inverse_scale = inverse_scale
-        self._weight = weight
-        self.edge = np.zeros(n, np.int64)
-        # F' at the lower and the upper edge, and F of each component.
-        self._low, self._high = np.zeros(n, np.int64), np.full(n, _TOTAL)
-        self._lows, self._highs = np.zeros_like(location), np.full_like(location, ONE)
-
-    def descend(
-        self, exchange: Callable[[int, Int64[np.ndarray, " n"]], Int32[np.ndarray, " n"]]
-    ) -> None:
-        """Goes down to the leaves, asking for one decision after the other."""
-        for level in range(_N_LEVELS):
-            half = 1 << (_N_LEVELS - 1 - level)
-            middles = _distribution_functions(self.edge + half, self._location, self._inverse_scale)
-            middle = self._mixed(middles) + (self.edge + half) * _FLOOR
-            ones = ((self._high - middle) << _DECISION_BITS) // (self._high - self._low)
-            np.clip(ones, _MIN_DECISION, (1 << _DECISION_BITS) - _MIN_DECISION, out=ones)
-            bits = exchange(level, ones)
-            is_upper = bits != 0
-            np.copyto(self._low, middle, where=is_upper)
-            np.copyto(self._high, middle, where=~is_upper)
-            if self._weight is not None:
-                np.copyto(self._lows, middles, where=is_upper)
-                np.copyto(self._highs, middles, where=~is_upper)
-            self.edge += half * bits
-
-    def weights_of_leaf(self) -> Int64[np.ndarray, "k n"]:
-        """Return the components' weights given the values, for the pixels' next channel."""
-        assert self._weight is not None
-        # Below 2**49, which two places bring below 2**47.
-        return _normalised(self._weight * (self._highs - self._lows + 1) >> 2)
-
-    def _mixed(self, functions: Int64[np.ndarray, "k n"]) -> Int64[np.ndarray, " n"]:
-        if self._weight is None:
-            return functions[0]
-        return (functions * self._weight).sum(0) >> _WEIGHT_BITS
-
-
-def _distribution_functions(
-    edge: Int64[np.ndarray, " n"],
-    location: Int64[np.ndarray, "k n"],
-    inverse_scale: Int64[np.ndarray, "k n"],
-) -> Int64[np.ndarray, "k n"]:
-    """F of each component between bins edge - 1 and edge, in units of 2**-32.
-
-    No overflow: the distance is below 2**12 grey levels or 2**29 units, the inverse scale below
-    e**5.04 or 2**33.3 units, and the product is in units of 2**-43.
-    """
-    argument = ((2 * edge - 1) << (_LOCATION_BITS - 1)) - location
-    argument *= inverse_scale
-    argument >>= _LOCATION_BITS + INVERSE_SCALE_BITS - ARGUMENT_BITS
-    return logistic_cdf(argument)
-
-
 def _probabilities(ones: Int64[np.ndarray, " n"]) -> np.ndarray:
     """Chances of a one, float64: dyadic, so exact."""
-    return ones * 2.0**-_DECISION_BITS
+    return ones * 2.0**-DECISION_BITS
 
 
 def _shortest_in_interval(coder: constriction.stream.queue.RangeEncoder) -> bytes:

@@ -24,7 +24,23 @@ PIXELS_PER_BYTE = 1 << 16
 _MAX_DEFLATE_RATIO = 1032
 
 
-class Metadata(Section):
+class _Counted(Section):
+    """Whole bytes that a field of the stream holds, their number before them."""
+
+    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
+        """Length, and the bytes."""
+        data = getattr(stream, self.name)
+        if not data:
+            raise InvalidParameterError(f"no {self.name}, where the header says that there is some")
+        writer.write_varint(len(data))
+        writer.write_bytes(data)
+
+    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
+        """Leave them compressed."""
+        setattr(stream, self.name, reader.read_bytes(reader.read_varint()))
+
+
+class Metadata(_Counted):
     """Colour profile, EXIF and XMP (:mod:`irec.bitstream.stored`)."""
 
     name = "metadata"
@@ -33,19 +49,8 @@ class Metadata(Section):
         """Only where the header says so."""
         return header.has_metadata
 
-    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
-        """Length, and the bytes."""
-        if not stream.metadata:
-            raise InvalidParameterError("no metadata, where the header says that there are some")
-        writer.write_varint(len(stream.metadata))
-        writer.write_bytes(stream.metadata)
 
-    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
-        """Leave them compressed."""
-        stream.metadata = reader.read_bytes(reader.read_varint())
-
-
-class Stored(Section):
+class Stored(_Counted):
     """The image as another format has it (:mod:`irec.bitstream.stored`)."""
 
     name = "stored"
@@ -54,17 +59,8 @@ class Stored(Section):
         """Only where no model had a part in the file."""
         return not header.profile.has_model
 
-    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
-        """Length, and the bytes."""
-        writer.write_varint(len(stream.stored))
-        writer.write_bytes(stream.stored)
 
-    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
-        """Leave it compressed."""
-        stream.stored = reader.read_bytes(reader.read_varint())
-
-
-class Alpha(Section):
+class Alpha(_Counted):
     """The alpha plane (:mod:`irec.bitstream.stored`)."""
 
     name = "alpha"
@@ -73,29 +69,26 @@ class Alpha(Section):
         """Only where the colour has alpha; what is stored holds its own."""
         return header.colour.has_alpha and header.profile.has_model
 
-    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
-        """Length, and the bytes."""
-        if stream.alpha is None:
-            raise InvalidParameterError(f"no alpha plane with colour {stream.header.colour.name}")
-        writer.write_varint(len(stream.alpha))
-        writer.write_bytes(stream.alpha)
-
     def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
         """Refuses fewer bytes than can hold such a plane."""
-        length = reader.read_varint()
-        if stream.header.height * stream.header.width > _MAX_DEFLATE_RATIO * length:
-            raise CorruptFileError(f"{length} bytes cannot hold the image's alpha plane")
-        stream.alpha = reader.read_bytes(length)
+        super().read(reader, stream, plan)
+        n_bytes = len(stream.alpha or b"")
+        if stream.header.height * stream.header.width > _MAX_DEFLATE_RATIO * n_bytes:
+            raise CorruptFileError(f"{n_bytes} bytes cannot hold the image's alpha plane")
 
 
-class SideInfo(Section):
-    """Of each tile the grid offset (lossless), of each tensor the number of steps and the rho."""
-
-    name = "side_info"
+class _OfModel(Section):
+    """A section of files in which a model had a part."""
 
     def belongs(self, header: Header) -> bool:
         """Only where a model had a part in the file."""
         return header.profile.has_model
+
+
+class SideInfo(_OfModel):
+    """Of each tile the grid offset (lossless), of each tensor the number of steps and the rho."""
+
+    name = "side_info"
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
         """Tile by tile (:mod:`irec.bitstream.side_info`)."""
@@ -124,15 +117,11 @@ class SideInfo(Section):
             stream.tiles.append(TileCode(tensors, grid_offset))
 
 
-class Indices(Section):
+class Indices(_OfModel):
     """One index for each step, log2 M bits each, tile by tile."""
 
     name = "indices"
     may_be_cut = True
-
-    def belongs(self, header: Header) -> bool:
-        """Only where a model had a part in the file."""
-        return header.profile.has_model
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
         """In the plan's order."""
@@ -176,15 +165,11 @@ class Indices(Section):
         ]
 
 
-class Padding(Section):
+class Padding(_OfModel):
     """Zero bits up to a whole byte."""
 
     name = "padding"
     may_be_cut = True
-
-    def belongs(self, header: Header) -> bool:
-        """Only where a model had a part in the file."""
-        return header.profile.has_model
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
         """Write 0 to 7 bits."""
