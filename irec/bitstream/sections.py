@@ -30,7 +30,7 @@ class _Counted(Section):
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
         """Length, and the bytes."""
         data = getattr(stream, self.name)
-        if not data:
+        if data is None:
             raise InvalidParameterError(f"no {self.name}, where the header says that there is some")
         writer.write_varint(len(data))
         writer.write_bytes(data)
