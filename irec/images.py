@@ -39,15 +39,18 @@ IMAGE_SUFFIXES = JPEG_SUFFIXES | {
 _FORMATS = ("PNG", "WEBP", "BMP", "TIFF", "JPEG", "PPM", "GIF")
 
 # Suffix -> Pillow's format, the channel counts that it keeps as they are, and its settings.
-# WebP otherwise forgets the colour of transparent pixels ("exact").
+# WebP otherwise forgets the colour of transparent pixels ("exact"), compressed TIFF the EXIF data.
+# JPEG is as good as it gets.
 _WRITERS: dict[str, tuple[str, Collection[int], dict[str, Any]]] = {
     ".png": ("PNG", (1, 2, 3, 4), {}),
     ".webp": ("WEBP", (3, 4), {"lossless": True, "exact": True}),
     ".ppm": ("PPM", (3,), {}),
     ".pgm": ("PPM", (1,), {}),
+    **dict.fromkeys((".tif", ".tiff"), ("TIFF", (1, 2, 3, 4), {})),
+    **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", (1, 3), {"quality": 95, "subsampling": 0})),
 }
 OUTPUT_SUFFIXES = frozenset(_WRITERS)
-METADATA_SUFFIXES = frozenset({".png", ".webp"})
+METADATA_SUFFIXES = OUTPUT_SUFFIXES - {".ppm", ".pgm"}
 MAX_SIDE = 1 << 16
 # About as many as Pillow takes without a warning.
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -232,16 +235,16 @@ def from_any(image: "np.ndarray | Image.Image | Tensor") -> UInt8[np.ndarray, "h
 def encode_image(
     pixels: UInt8[np.ndarray, "h w c"], suffix: str = ".png", metadata: Metadata | None = None
 ) -> bytes:
-    """Return the bytes of a lossless image file.
+    """Return the bytes of an image file, without loss but for JPEG.
 
     Args:
         pixels: uint8 [h, w, c], c of 1 to 4.
-        suffix: ".png" takes every image; ".webp" colour; ".ppm" RGB; ".pgm" greyscale.
-        metadata: Colour profile, EXIF and XMP, which PNG and WebP take and the others do not.
+        suffix: ".png" and ".tif" take every image; ".webp" colour; ".ppm" RGB; ".pgm" greyscale;
+            ".jpg", which changes colours a little, RGB and greyscale.
+        metadata: Colour profile, EXIF and XMP, which all take but ".ppm" and ".pgm".
 
     Raises:
-        UnsupportedImageError: A suffix of a lossy or unknown format, or one that would change
-            the pixels of this image.
+        UnsupportedImageError: A suffix of an unknown format, or of one without such channels.
     """
     check_output_suffix(suffix)
     file_format, channel_counts, settings = _WRITERS[suffix.lower()]
@@ -267,7 +270,7 @@ def check_output_suffix(suffix: str) -> None:
     """Raise an UnsupportedImageError unless :func:`encode_image` knows `suffix`."""
     if suffix.lower() not in OUTPUT_SUFFIXES:
         raise UnsupportedImageError(
-            f"{suffix or 'a name without a suffix'}: pixels are written without loss, as one of "
+            f"{suffix or 'a name without a suffix'}: images are written as one of "
             f"{', '.join(sorted(OUTPUT_SUFFIXES))}"
         )
 

@@ -8,6 +8,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 _ORIENTATION = 0x0112
 # Exif 2.32: what of a TIFF's tags says something of the picture, not of how its bytes lie.
 _DESCRIPTIVE = (270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 33432)
+_XMP = 700
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 
 
@@ -57,15 +58,21 @@ def pillow_options(metadata: Metadata, file_format: str) -> dict[str, Any]:
         metadata: To write.
         file_format: Pillow's name of it.
     """
-    if file_format not in ("PNG", "WEBP"):
+    if file_format not in ("PNG", "WEBP", "TIFF", "JPEG"):
         return {}
     options: dict[str, Any] = {}
     if metadata.icc:
         options["icc_profile"] = metadata.icc
     if metadata.exif:
-        options["exif"] = metadata.exif
-    if metadata.xmp and file_format == "WEBP":
+        # JPEG's segment begins with a marker; the others know it by its place.
+        options["exif"] = (b"Exif\0\0" if file_format == "JPEG" else b"") + metadata.exif
+    if metadata.xmp and file_format in ("WEBP", "JPEG"):
         options["xmp"] = metadata.xmp
+    elif metadata.xmp and file_format == "TIFF":
+        # There it is a tag beside those of EXIF.
+        options["exif"] = Image.Exif()
+        options["exif"].load(metadata.exif)
+        options["exif"][_XMP] = metadata.xmp
     elif metadata.xmp:
         options["pnginfo"] = PngImagePlugin.PngInfo()
         text = metadata.xmp.decode("utf-8", errors="replace")

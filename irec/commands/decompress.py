@@ -30,6 +30,7 @@ from irec.errors import IrecError
 from irec.files import OutputFileError
 from irec.images import (
     DEFAULT_MAX_PIXELS,
+    JPEG_SUFFIXES,
     METADATA_SUFFIXES,
     OUTPUT_SUFFIXES,
     check_size,
@@ -78,8 +79,8 @@ def decompress(
     decode, an error says why.
     - stands for the standard input and output.
 
-    With -o NAME the suffix of NAME chooses the format: .png, .webp (lossless), .ppm or .pgm. Colour
-    profile, EXIF and XMP are written into .png and .webp.
+    With -o NAME the suffix of NAME chooses the format: .png, .webp, .tif, .ppm or .pgm, all without
+    loss, or .jpg. Colour profile, EXIF and XMP are written into all but .ppm and .pgm.
     """
     with one_line_errors():
         plan = plan_jobs(inputs, output, NAMING)
@@ -154,7 +155,9 @@ def _check_whole(path: Path, shape: tuple[int, int, int]) -> None:
 
 
 def _lost(metadata: Metadata, suffix: str) -> tuple[str, ...]:
-    """Return what a format has no place for."""
+    """Return what a format has no place for, or changes."""
+    if suffix.lower() in JPEG_SUFFIXES:
+        return (f"{suffix} files change the pixels a little; .png and .tif keep them",)
     if suffix.lower() in METADATA_SUFFIXES or not metadata:
         return ()
     return (f"{suffix} files hold no metadata: {', '.join(metadata.parts())} left out",)
