@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from jaxtyping import Float
 from torch import Tensor
 
 from irec.lightning_modules.lossy import LossyModule, Schedule
@@ -51,7 +52,8 @@ class TransformVAEModule(LossyModule):
             residual_channels: Of the synthesis's correction, at 1/4.
             lambdas: Trade-offs between distortion and bits per pixel, ascending; the model serves
                 all between the first and the last.
-            distortion: "mse" is 255^2 MSE of images in [0, 1]; "ms_ssim" is 255 (1 - MS-SSIM).
+            distortion: "mse" is 255^2 MSE of images in [0, 1]; "ms_ssim" is 255 (1 - MS-SSIM);
+                "ms_ssim_unweighted" is the same with all exponents one, as in the paper.
             initialise: "klt" begins with the principal components of 16x16 blocks of the training
                 images, and water levels to match; "random" with random orthonormal vectors.
             learning_rate: Of Adam.
@@ -106,6 +108,15 @@ class TransformVAEModule(LossyModule):
             n_blocks += len(together) * batch.shape[2] * batch.shape[3] // BLOCK**2
             if n_blocks >= _N_BLOCKS:
                 return
+
+    def _rates(self, bpp: Float[Tensor, "tensors n"]) -> dict[str, Float[Tensor, " n"]]:
+        """Bits per pixel of z2, of z1, and of each of its slices, the most telling first."""
+        rates, tensor = super()._rates(bpp), 1
+        for number in range(len(self.model.config.slices)):
+            n_halves = 2 if number < self.model.config.interleaved else 1
+            rates[f"slice_{number}"] = bpp[tensor : tensor + n_halves].sum(0)
+            tensor += n_halves
+        return rates
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return groups of parameters: the transform learns more slowly than the rest."""

@@ -35,7 +35,8 @@ class TwoLevelVAEModule(LossyModule):
             hyper_channels: Of the upper latent tensor, at 1/64, and of the hyper transforms.
             lambdas: Trade-offs between distortion and bits, ascending. One trains a model of one
                 rate; several train a model for all rates between the first and the last.
-            distortion: "mse" is 255^2 MSE of images in [0, 1]; "ms_ssim" is 255 (1 - MS-SSIM).
+            distortion: "mse" is 255^2 MSE of images in [0, 1]; "ms_ssim" is 255 (1 - MS-SSIM);
+                "ms_ssim_unweighted" is the same with all exponents one, as in the paper.
             learning_rate: Of Adam.
             schedule: "constant", or "cosine" down to a hundredth at the last step.
             warmup_steps: Steps over which the learning rate rises from zero.

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from irec.errors import InvalidParameterError
 from irec.models.sources import LatentSource
 
-Distortion = Literal["mse", "ms_ssim"]
+Distortion = Literal["mse", "ms_ssim", "ms_ssim_unweighted"]
+"""What a model is trained on: squared errors, MS-SSIM with its usual exponents, or with exponents
+that are all one, as the paper's figures have it (arXiv 2010.01185)."""
 
 # Pixels along a side for each position of what analysis gives and synthesis takes.
 POSITION_PIXELS = 16

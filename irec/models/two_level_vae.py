@@ -43,7 +43,7 @@ class TwoLevelVAEConfig:
         hyper_channels: Of z2, at 1/64, and of the hyper transforms.
         lambdas: Trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending. One makes a
             model of one quality; several are the anchors of a model that serves all rates between.
-        distortion: What the model was trained on: "mse" or "ms_ssim".
+        distortion: What the model was trained on, see `Distortion`.
     """
 
     channels: int = 196

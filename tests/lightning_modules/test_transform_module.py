@@ -54,3 +54,11 @@ def test_the_transform_learns_more_slowly():
     }
     n_all = sum(1 for _ in module.parameters())
     assert len(rest["params"]) + len(transform["params"]) == n_all
+
+
+def test_the_bits_of_each_slice_are_told():
+    rates = TransformVAEModule(**SIZES)._rates(torch.tensor([[1.0], [2.0], [4.0], [8.0], [16.0]]))
+    assert {name: value.item() for name, value in rates.items()} == {
+        **{"z2": 1.0, "z1": 30.0},
+        **{"slice_0": 6.0, "slice_1": 8.0, "slice_2": 16.0},
+    }
