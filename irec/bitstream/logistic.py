@@ -9,11 +9,14 @@ scales in units of 2**-26.
 """
 
 import functools
+import zlib
 from collections.abc import Iterator
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 import numpy as np
 from jaxtyping import Int64
+
+from irec.errors import IrecError
 
 ARGUMENT_BITS = 24
 PROBABILITY_BITS = 32
@@ -26,6 +29,13 @@ _MAX_ARGUMENT = 24
 # table of 48 KiB stays in the first-level cache.
 _STEP_BITS = 8
 _FRACTION_BITS = ARGUMENT_BITS - _STEP_BITS
+# CRC32 of the tables that files depend on: of probabilities, and of the inverse scales (lowest,
+# highest, binary places) of log-scales and of weights.
+_CHECKSUMS: dict[str | tuple[int, int, int], int] = {
+    "sigmoid": 0xC1C04E1A,
+    (-2576, 2576, 9): 0x64A183F0,
+    (0, 6160, 9): 0xF5877605,
+}
 _EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, traps=[])
 
 
@@ -62,12 +72,16 @@ def inverse_scale_table(lowest: int, highest: int, unit_bits: int) -> Int64[np.n
 
     Returns:
         Shape [highest - lowest + 1], units of 2**-26, falling.
+
+    Raises:
+        IrecError: A table that files depend on came out wrong.
     """
     # Callers may have set a context of their own.
     with localcontext(_EXACT):
         unit = Decimal(1) / (1 << unit_bits)
         powers = _falling_powers(-lowest * unit, unit, highest - lowest + 1)
-        return _frozen([_to_fixed_point(power, INVERSE_SCALE_BITS) for power in powers])
+        table = _frozen([_to_fixed_point(power, INVERSE_SCALE_BITS) for power in powers])
+    return _as_specified(table, (lowest, highest, unit_bits))
 
 
 @functools.cache
@@ -79,7 +93,7 @@ def _sigmoid_table() -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
             _to_fixed_point(1 / (1 + power), PROBABILITY_BITS)
             for power in _falling_powers(Decimal(0), Decimal(1) / (1 << _STEP_BITS), n_steps + 1)
         ]
-    value = _frozen(values)
+    value = _as_specified(_frozen(values), "sigmoid")
     return value, _frozen([*np.diff(value).tolist(), 0])
 
 
@@ -93,6 +107,19 @@ def _falling_powers(exponent: Decimal, step: Decimal, count: int) -> Iterator[De
 
 def _to_fixed_point(value: Decimal, bits: int) -> int:
     return int(_EXACT.multiply(value, Decimal(1 << bits)).to_integral_value(ROUND_HALF_EVEN))
+
+
+def _as_specified(
+    table: Int64[np.ndarray, " n"], name: str | tuple[int, int, int]
+) -> Int64[np.ndarray, " n"]:
+    """Return a table; one that files depend on is never used, nor kept, with other numbers."""
+    found = zlib.crc32(table.astype("<i8").tobytes())
+    if found != _CHECKSUMS.get(name, found):
+        raise IrecError(
+            f"the table {name} of the pixel coder came out wrong on this machine; nothing was "
+            "coded with it: please report this"
+        )
+    return table
 
 
 def _frozen(values: list[int]) -> Int64[np.ndarray, " n"]:

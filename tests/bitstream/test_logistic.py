@@ -3,10 +3,14 @@ import hashlib
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from irec.bitstream import logistic
+from irec.bitstream.grid import LOG_SCALE_GRID, LOGIT_GRID
 from irec.bitstream.logistic import ARGUMENT_BITS, ONE, inverse_scale_table, logistic_cdf
+from irec.errors import IrecError
 
 arguments = st.one_of(
     st.integers(-30 << ARGUMENT_BITS, 30 << ARGUMENT_BITS), st.integers(-(2**62), 2**62)
@@ -55,6 +59,18 @@ def test_tables_are_these_to_the_last_bit():
     scales = inverse_scale_table(-2560, 2560, 9)
     digests = [hashlib.sha256(t.astype("<i8").tobytes()).hexdigest() for t in (cdf_table, scales)]
     assert [digest[:16] for digest in digests] == ["afa3504324cd7a6d", "f59d0b36e8ebba86"]
+
+
+def test_a_table_that_came_out_wrong_is_neither_used_nor_kept(monkeypatch):
+    grid = LOG_SCALE_GRID.lowest, LOG_SCALE_GRID.highest, LOG_SCALE_GRID.unit_bits
+    inverse_scale_table.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(logistic, "_to_fixed_point", lambda value, bits: 1)
+        with pytest.raises(IrecError, match="came out wrong"):
+            inverse_scale_table(*grid)
+    assert grid in logistic._CHECKSUMS
+    assert (0, -LOGIT_GRID.lowest, LOGIT_GRID.unit_bits) in logistic._CHECKSUMS
+    assert inverse_scale_table(*grid)[0] > 1
 
 
 def test_tables_do_not_depend_on_the_decimal_context_of_callers():
