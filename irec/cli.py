@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -18,6 +19,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from irec.callbacks.training import (
     EndOnSigterm,
+    EpochBar,
     EpochLines,
     RunCheckpoint,
     RunConfigSaver,
@@ -96,6 +98,10 @@ class IrecCLI(LightningCLI):
             kwargs["enable_progress_bar"] = False
             if self.subcommand == "fit":
                 config.callbacks.append(EpochLines())
+        elif config.enable_progress_bar is not False and not any(
+            isinstance(one, ProgressBar) for one in config.callbacks
+        ):
+            config.callbacks.append(EpochBar())
         if self.subcommand != "predict":
             return super().instantiate_trainer(**kwargs)
         # Codecs compute in the precision that their files need, whatever a run was trained in.

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
@@ -219,3 +219,12 @@ class RunConfigSaver(SaveConfigCallback):
             folder = Path(logger.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "irec_config.yaml", config, overwrite=True)
+
+
+class EpochBar(RichProgressBar):
+    """Lightning's bar, which counts up to epoch -2 where the number of steps ends a run."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        if self.trainer.max_epochs in (None, -1):
+            return f"Epoch {current_epoch}".ljust(len(self.validation_description))
+        return super()._get_train_description(current_epoch)

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import wandb
 from PIL import Image
 
+from irec.callbacks.training import EpochBar
 from irec.cli import main
 from tests.pictures import picture
 from tests.processes import predict_arguments
@@ -139,3 +141,11 @@ def test_predict_logs_nothing_unless_asked(images, tiny_checkpoint):
     assert main(predict_arguments(tiny_checkpoint, images, "out", "--quiet")) == 0
     assert not list(Path().rglob("*.wandb"))
     assert not Path("lightning_logs").exists()
+
+
+def test_a_bar_counts_no_further_than_epochs_go():
+    bar = EpochBar()
+    bar._trainer = SimpleNamespace(max_epochs=-1, sanity_checking=False)
+    assert bar._get_train_description(8).split() == ["Epoch", "8"]
+    bar._trainer.max_epochs = 10
+    assert bar._get_train_description(8).split() == ["Epoch", "8/9"]
