@@ -81,7 +81,7 @@ def test_a_format_that_would_change_the_pixels_is_refused(run, compressed, tmp_p
     ("command", "inputs", "output", "message"),
     [
         ("compress", ["a.png"], "photo.png", "ends in .irec"),
-        ("decompress", ["a.irec"], "photo.jpg", "ends in .pgm or .png"),
+        ("decompress", ["a.irec"], "photo.avif", "ends in .jpeg or .jpg"),
         ("compress", ["a.png", "inner/b.png"], "all.irec", "a folder is needed"),
         ("compress", ["."], "all.irec", "a folder is needed"),
         ("compress", ["a.png", "inner/b.png"], "images/a.png", "a folder is needed"),
