@@ -14,6 +14,7 @@ A file is made from likelihood parameters and indices, and gives them back exact
     check_pixels(stream, pixels)
 """
 
+from irec.bitstream.calibration import Calibration
 from irec.bitstream.container import (
     PackedFile,
     check_pixels,
@@ -52,6 +53,7 @@ __all__ = [
     "REFERENCE_PIXELS",
     "STORED",
     "Bitstream",
+    "Calibration",
     "Colour",
     "Header",
     "LogisticParameters",

@@ -74,6 +74,12 @@ class ResidualEncoder:
         _walk(parameters, exchange)
         self._n_values += pixels.size
 
+    def add_bit(self, bit: bool, chance: int) -> None:
+        """Append a decision of another kind; `chance` is that of a one, in units of 2**-20."""
+        self._coder.encode(
+            np.array([bit], np.int32), _DECISION_MODEL, _probabilities(np.array([chance]))
+        )
+
     def finish(self) -> bytes:
         """Return the stream of everything added so far."""
         data = _shortest_in_interval(self._coder)
@@ -116,17 +122,28 @@ class ResidualDecoder:
         def exchange(
             where: slice, channel: int, level: int, ones: Int64[np.ndarray, " n"]
         ) -> Int32[np.ndarray, " n"]:
-            try:
-                bits: Int32[np.ndarray, " n"] = self._coder.decode(
-                    _DECISION_MODEL, _probabilities(ones)
-                )
-            except AssertionError as error:  # constriction's way to report invalid data
-                raise CorruptFileError(
-                    "the file ends too early or is damaged: its pixel data contradict themselves"
-                ) from error
-            return bits
+            return self._decisions(ones)
 
         return _walk(parameters, exchange).reshape(parameters.shape)
+
+    def next_bit(self, chance: int) -> bool:
+        """Decode what :meth:`ResidualEncoder.add_bit` appended.
+
+        Raises:
+            CorruptFileError: No encoder makes such a stream.
+        """
+        return bool(self._decisions(np.array([chance]))[0])
+
+    def _decisions(self, ones: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        try:
+            bits: Int32[np.ndarray, " n"] = self._coder.decode(
+                _DECISION_MODEL, _probabilities(ones)
+            )
+        except AssertionError as error:  # constriction's way to report invalid data
+            raise CorruptFileError(
+                "the file ends too early or is damaged: its pixel data contradict themselves"
+            ) from error
+        return bits
 
 
 def encode_pixels(pixels: UInt8[np.ndarray, "c h w"], parameters: QuantisedParameters) -> bytes:

@@ -16,12 +16,14 @@ from torch import Tensor
 from irec.bitstream import (
     LATTICE,
     Bitstream,
+    Calibration,
     ResidualDecoder,
     ResidualEncoder,
     TileCode,
     quantise,
 )
 from irec.codec.base import Codec, Encoded, Ideal
+from irec.codec.calibrate import calibrated, fitted_calibration
 from irec.codec.export import measure_lattice
 from irec.codec.latent_sources import DecodingSource, EncodingSource
 from irec.codec.tiles import Planes, for_coder, join_planes
@@ -32,7 +34,38 @@ from irec.models.sources import KnownPixels, LatentSource, PixelSource, Place, P
 from irec.progress import Progress
 
 
-class EncodingPixels:
+class CalibratingPixels:
+    """A pixel source that knows the pixels of one tile, and calibrates each phase by them.
+
+    Attributes:
+        bits: What the pixels so far cost under the calibrated mixtures, not rounded.
+    """
+
+    def __init__(self, pixels: UInt8[np.ndarray, "c h w"]) -> None:
+        """Set up the source; c is 1 of a grey image, else 3."""
+        self.pixels = pixels
+        self.bits = 0.0
+        self._calibration = Calibration()
+
+    def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
+        """Return the true pixels."""
+        pixels = place.cut(self.pixels)
+        if pixels.size:
+            before = self._calibration
+            given = parameters.cropped(*pixels.shape[1:])
+            self._calibration = fitted_calibration(pixels, given, before)
+            self._take(pixels, given, before)
+        return for_model(pixels, parameters.mean)
+
+    def _take(
+        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, _: Calibration
+    ) -> None:
+        steps = torch.tensor(self._calibration).to(given.mean)
+        likely = calibrated(given, steps).log_prob(for_model(pixels, given.mean), len(pixels))
+        self.bits -= float(likely.sum()) / math.log(2.0)
+
+
+class EncodingPixels(CalibratingPixels):
     """A pixel source that codes the pixels of one tile."""
 
     def __init__(
@@ -45,17 +78,17 @@ class EncodingPixels:
             pixels: Of the tile; c is 1 of a grey image, else 3.
             progress: Hears of each value.
         """
+        super().__init__(pixels)
         self.encoder = encoder
-        self.pixels = pixels
         self.progress = progress
 
-    def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
-        """Code and return these pixels."""
-        pixels = place.cut(self.pixels)
-        if pixels.size:
-            self.encoder.add(pixels, quantise(for_coder(parameters, 0, *pixels.shape), 0))
+    def _take(
+        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, before: Calibration
+    ) -> None:
+        self._calibration.write(self.encoder, before, len(pixels))
+        mixtures = quantise(for_coder(given, 0, *pixels.shape), 0)
+        self.encoder.add(pixels, self._calibration.apply(mixtures))
         self.progress.add(pixels.size)
-        return for_model(pixels, parameters.mean)
 
 
 class DecodingPixels:
@@ -74,13 +107,16 @@ class DecodingPixels:
         self.decoder = decoder
         self.shape = shape
         self.progress = progress
+        self._calibration = Calibration()
 
     def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Decode these pixels."""
         shape = place.cut(np.broadcast_to(np.uint8(0), self.shape)).shape
         pixels = np.zeros(shape, np.uint8)
         if pixels.size:
-            pixels = self.decoder.next(quantise(for_coder(parameters, 0, *shape), 0))
+            self._calibration = Calibration.read(self.decoder, self._calibration, shape[0])
+            mixtures = quantise(for_coder(parameters, 0, *shape), 0)
+            pixels = self.decoder.next(self._calibration.apply(mixtures))
         self.progress.add(pixels.size)
         return for_model(pixels, parameters.mean)
 
@@ -153,12 +189,11 @@ class LatticeCodec(Codec):
             for _ in range(n_samples):
                 # In the arithmetic of the files: float32 would differ by a thousandth.
                 latents = PosteriorSampler(generator)
-                known = KnownPixels(for_model(pixels, self._model.top), len(pixels))
+                known = CalibratingPixels(pixels)
                 self._generate(latents, known, pixels.shape, pixels)
                 kl += sum(one.double().sum().item() for one in latents.kl_nats)
-                likelihood += sum(one.double().sum().item() for one in known.nats)
-        to_bits = 1.0 / (n_samples * math.log(2.0))
-        return Ideal(kl * to_bits, likelihood * to_bits)
+                likelihood += known.bits
+        return Ideal(kl / (n_samples * math.log(2.0)), likelihood / n_samples)
 
     def _generate(
         self,

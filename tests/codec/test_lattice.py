@@ -53,7 +53,7 @@ def test_flat_images_take_a_few_bytes(codec_without_latents, value):
 
 
 def test_images_of_several_tiles_come_back(codec_without_latents, monkeypatch):
-    monkeypatch.setattr("irec.codec.lattice.tiles_of", lambda h, w, s, _: tiles_of(h, w, s, 16))
+    monkeypatch.setattr("irec.codec.base.tiles_of", lambda h, w, s, _: tiles_of(h, w, s, 16))
     image = picture(37, 20, 3)
     decoded = codec_without_latents.decode(codec_without_latents.encode(image).data)
     assert np.array_equal(decoded, image)
@@ -79,6 +79,21 @@ def test_files_are_as_long_as_the_model_says(codec_without_latents):
     assert ideal.kl_bits == 0.0
     overhead = encoded.residual_bits / ideal.likelihood_bits - 1.0
     assert abs(overhead) < 0.003
+
+
+def test_images_unlike_those_of_training_are_calibrated(codec_without_latents, monkeypatch):
+    rng = np.random.default_rng(0)
+    grain = rng.normal(0.0, 4.0, (64, 64, 3))
+    image = (picture(64, 64, 3) + grain).round().clip(0, 255).astype(np.uint8)
+    encoded = codec_without_latents.encode(image)
+    assert np.array_equal(codec_without_latents.decode(encoded.data), image)
+    # Neither is rounded to the grids in the ideal, nor are the calibrations counted.
+    ideal = codec_without_latents.ideal(image).likelihood_bits
+    assert ideal < encoded.residual_bits < 1.01 * ideal
+    monkeypatch.setattr("irec.codec.lattice.fitted_calibration", lambda _p, _g, before: before)
+    plain = codec_without_latents.encode(image)
+    assert np.array_equal(codec_without_latents.decode(plain.data), image)
+    assert encoded.residual_bits < 0.97 * plain.residual_bits
 
 
 def test_latents_are_counted(codec):
