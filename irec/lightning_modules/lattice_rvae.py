@@ -1,4 +1,4 @@
-"""Training and evaluation of the lattice RVAE: bits per dimension, AdamW."""
+"""Training and evaluation of the lattice RVAE: bits per dimension, Muon."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from irec.errors import InvalidParameterError
+from irec.lightning_modules.muon import Muon, hidden_kernels, others
 from irec.lightning_modules.training import TrainingModule
 from irec.models.lattice import PHASES
 from irec.models.lattice_rvae import N_LEVELS, LatticeRVAE, LatticeRVAEConfig
@@ -24,6 +25,8 @@ from irec.models.sources import (
 # Luma of ITU-R BT.601, as Pillow's mode "L" has it.
 _LUMA = (0.299, 0.587, 0.114)
 _WARM_UP_STEPS = 200
+# Layers of the model that turn pixels into features, and features into mixtures.
+_OUTER_LAYERS = ("enter", "leave", "look", "infer", "prior", "back")
 
 
 class _Terms(NamedTuple):
@@ -70,7 +73,7 @@ class LatticeRVAEModule(TrainingModule):
             latent_levels: Levels that begin with a latent tensor, the coarsest (5) first; level 0
                 has cells of 2x2 pixels, each next one twice the size.
             latent_channels: Stochastic channels of each.
-            learning_rate: Of AdamW, after 200 steps of warming up.
+            learning_rate: Of Muon, after 200 steps of warming up.
             decay_share: Last part of the run in which the learning rate falls to zero.
             grey_share: Share of batches that are made grey, so that one model knows both kinds.
             checkpoint: Name or folder of an exported checkpoint to start from; it decides the
@@ -161,13 +164,11 @@ class LatticeRVAEModule(TrainingModule):
         return self.model.generate(PriorSampler(), SampledPixels(size), size, grey).byte()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW; the learning rate rises for 200 steps, stays, and falls to zero at the end."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(),
-            lr=self.hparams["learning_rate"],
-            betas=(0.9, 0.99),
-            weight_decay=1e-4,
-        )
+        """Muon; the learning rate rises for 200 steps, stays, and falls to zero at the end."""
+        kernels = hidden_kernels(self.model, _OUTER_LAYERS)
+        rest = others(self.parameters(), kernels)
+        groups = [{"params": rest, "lr": self.hparams["learning_rate"]}]
+        optimizer = Muon(kernels, groups, weight_decay=1e-4)
         n_steps = float(self.trainer.estimated_stepping_batches)
         n_decay = self.hparams["decay_share"] * n_steps
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
@@ -147,13 +147,13 @@ class LossyModule(TrainingModule):
         decoded = self.model.generate(PriorSampler(), None, height, width, position)
         return decoded.round().clamp(0, 255).byte()
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return what the optimiser trains, and how fast."""
-        return [{"params": list(self.parameters()), "lr": self.hparams["learning_rate"]}]
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Return what trains the parameters."""
+        return torch.optim.Adam(self.parameters(), self.hparams["learning_rate"])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam, with warm-up and the schedule that was asked for."""
-        optimizer = torch.optim.Adam(self.parameter_groups())
+        """Set the optimiser up, with warm-up and the schedule that was asked for."""
+        optimizer = self.make_optimizer()
         # A plain function: of a method, checkpoints would hold what decorators left on it.
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self._rate_factor(step)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from irec.lightning_modules.lossy import LossyModule, Schedule
+from irec.lightning_modules.muon import Muon, hidden_kernels, others
 from irec.models.block_transform import BLOCK, block_components
 from irec.models.lossy_model import Distortion
 from irec.models.transform_vae import TransformVAE, TransformVAEConfig
@@ -15,6 +16,8 @@ Initialisation = Literal["klt", "random"]
 
 # Blocks whose principal components are taken: more than this made no difference.
 _N_BLOCKS = 40_000
+# Layers of the model that begin at zero, or at energies of coefficients.
+_OUTER_LAYERS = ("last", "heads", "energies")
 
 
 class TransformVAEModule(LossyModule):
@@ -56,7 +59,7 @@ class TransformVAEModule(LossyModule):
                 "ms_ssim_unweighted" is the same with all exponents one, as in the paper.
             initialise: "klt" begins with the principal components of 16x16 blocks of the training
                 images, and water levels to match; "random" with random orthonormal vectors.
-            learning_rate: Of Adam.
+            learning_rate: Of Muon.
             transform_rate: Factor on the learning rate of the transform, which begins well.
             schedule: "constant", or "cosine" down to a hundredth at the last step.
             warmup_steps: Steps over which the learning rate rises from zero.
@@ -118,11 +121,13 @@ class TransformVAEModule(LossyModule):
             tensor += n_halves
         return rates
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return groups of parameters: the transform learns more slowly than the rest."""
+    def make_optimizer(self) -> Muon:
+        """Return Muon; the transform learns more slowly than the rest."""
+        kernels = hidden_kernels(self.model, _OUTER_LAYERS)
         transform = list(self.model.transform.parameters())
-        slow = {id(value) for value in transform}
-        rest = [value for value in self.parameters() if id(value) not in slow]
+        rest = others(self.parameters(), [*kernels, *transform])
         learning_rate: float = self.hparams["learning_rate"]
         slower = self.hparams["transform_rate"] * learning_rate
-        return [{"params": rest, "lr": learning_rate}, {"params": transform, "lr": slower}]
+        return Muon(
+            kernels, [{"params": rest, "lr": learning_rate}, {"params": transform, "lr": slower}]
+        )
