@@ -47,13 +47,14 @@ def test_a_random_start_stays_as_it_is(tmp_path):
 
 def test_the_transform_learns_more_slowly():
     module = TransformVAEModule(**SIZES, learning_rate=0.01, transform_rate=0.5)
-    rest, transform = module.parameter_groups()
-    assert (rest["lr"], transform["lr"]) == (0.01, 0.005)
+    kernels, rest, transform = module.make_optimizer().param_groups
+    assert (kernels["lr"], rest["lr"], transform["lr"]) == (0.01, 0.01, 0.005)
     assert {id(p) for p in transform["params"]} == {
         id(p) for p in module.model.transform.parameters()
     }
-    n_all = sum(1 for _ in module.parameters())
-    assert len(rest["params"]) + len(transform["params"]) == n_all
+    trained = [*kernels["params"], *rest["params"], *transform["params"]]
+    assert {id(p) for p in trained} == {id(p) for p in module.parameters()}
+    assert len(trained) == len(list(module.parameters()))
 
 
 def test_the_bits_of_each_slice_are_told():
