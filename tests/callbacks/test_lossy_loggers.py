@@ -107,7 +107,7 @@ def test_an_offline_run_of_fit_holds_figures_of_every_lambda_and_pictures():
     end_runs()
     _, history, config, _ = logged("runs")
     assert config["resolved"]["model"]["init_args"]["slices"] == [3, 5, 9]
-    for key in ("train/bpp", "train/bpp_z1", "train/psnr_db", "train/loss", "lr-Adam/pg1"):
+    for key in ("train/bpp", "train/bpp_z1", "train/psnr_db", "train/loss", "lr-Muon/pg1"):
         assert all(value > 0 for value in history[key]), key
     for trade_off in ("0.001", "0.003", "0.01", "0.03", "0.08", "0.2"):
         for figure in ("bpp", "bpp_z1", "bpp_z2", "psnr_db"):
