@@ -19,10 +19,7 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import UInt8
-from torch.distributions import Normal
 
 from irec.codec import make_codec
 from irec.coding import (
@@ -33,10 +30,9 @@ from irec.coding import (
     kl_nats,
     log_ratio_nats,
 )
-from irec.images import image_paths, read_picture
+from irec.commands.benchmark_posteriors import Pair, posteriors_of
+from irec.images import image_paths
 from irec.models.zoo import load_checkpoint
-
-Pairs = list[tuple[Normal, Normal]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*miss their posteriors")
     codec = make_codec(load_checkpoint(chosen.checkpoint))
     images = [
-        codec.posteriors(square(path, chosen.side), chosen.quality)
+        posteriors_of(codec, path, chosen.side, chosen.quality)
         for path in image_paths(chosen.images)[: chosen.n_images]
     ]
     usual = codec.profile.coder
@@ -94,21 +90,10 @@ def main() -> None:
         print(m, k, per_rho, dims, beams, negligible, "|", line(outcomes), flush=True)
 
 
-def square(path: Path, side: int) -> UInt8[np.ndarray, "h w c"]:
-    """Return the middle of an image."""
-    pixels = read_picture(path).pixels
-    top, left = (max(0, (size - side) // 2) for size in pixels.shape[:2])
-    return pixels[top : top + side, left : left + side]
-
-
-def code(pairs: Pairs, coder: CoderSettings, search: SearchSettings) -> list[Outcome]:
+def code(pairs: list[Pair], coder: CoderSettings, search: SearchSettings) -> list[Outcome]:
     """Code an image's tensors."""
     outcomes = []
     for tensor, (posterior, prior) in enumerate(pairs):
-        posterior, prior = (
-            Normal(one.loc.double(), one.scale.double(), validate_args=False)
-            for one in (posterior, prior)
-        )
         start = time.process_time()
         codes = encode_batch(posterior, prior, 0, tensor=tensor, coder=coder, search=search)
         seconds = time.process_time() - start

@@ -7,6 +7,7 @@ parameters in integer arithmetic, so that encoder and decoder cannot differ, and
 pixels' stream, one phase's as its difference from that of the phase before.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
+from irec.bitstream.decisions import DECISION_BITS
 from irec.bitstream.grid import (
     BASE_BITS,
     COUPLING_GRID,
@@ -32,9 +34,9 @@ MAX_STEPS = 31
 LOG_SCALE_BITS = 4
 COUPLING_BITS = 5
 GAIN_BITS = 4
-# Most phases of most images keep the calibration of the phase before: chance of a change in 2**-20.
-_CHANGE = 1 << 16
-_EVEN = 1 << 19
+# Most phases of most images keep the calibration of the phase before: chance of a change.
+_CHANGE = 1 << (DECISION_BITS - 4)
+_EVEN = 1 << (DECISION_BITS - 1)
 # Fields that mean something where red alone is coded.
 _OF_GREY = ("red_scale", "scale_gain", "mean_gain", "weight_gain")
 
@@ -95,10 +97,10 @@ class Calibration(NamedTuple):
 
     def n_bits(self, before: "Calibration", n_channels: int) -> float:
         """Return what :meth:`write` costs."""
+        chance = _CHANGE / (1 << DECISION_BITS)
         if self == before:
-            return -float(np.log2(1.0 - _CHANGE / 2**20))
-        bits = sum(len(_gamma_code(_folded(step))) for step in self._changes(before, n_channels))
-        return bits - float(np.log2(_CHANGE / 2**20))
+            return -math.log2(1.0 - chance)
+        return len(self._changes(before, n_channels)) - math.log2(chance)
 
     def write(self, encoder: ResidualEncoder, before: "Calibration", n_channels: int) -> None:
         """Append to the pixels' stream.
@@ -110,9 +112,8 @@ class Calibration(NamedTuple):
         """
         encoder.add_bit(self != before, _CHANGE)
         if self != before:
-            for step in self._changes(before, n_channels):
-                for bit in _gamma_code(_folded(step)):
-                    encoder.add_bit(bit, _EVEN)
+            for bit in self._changes(before, n_channels):
+                encoder.add_bit(bit, _EVEN)
 
     @classmethod
     def read(
@@ -133,8 +134,13 @@ class Calibration(NamedTuple):
             raise CorruptFileError("the file is damaged: its calibration is out of range")
         return cls(**values)
 
-    def _changes(self, before: "Calibration", n_channels: int) -> list[int]:
-        return [getattr(self, name) - getattr(before, name) for name in self.fields(n_channels)]
+    def _changes(self, before: "Calibration", n_channels: int) -> list[bool]:
+        """Return the bits that say how this one differs."""
+        return [
+            bit
+            for name in self.fields(n_channels)
+            for bit in _gamma_code(_folded(getattr(self, name) - getattr(before, name)))
+        ]
 
 
 def _amplified(values: Int32[np.ndarray, "*n"], gain: int) -> Int32[np.ndarray, "*n"]:

@@ -119,12 +119,8 @@ class ResidualDecoder:
         if self._n_bytes < min_residual_bytes(self._n_values):
             raise TruncatedFileError(f"{self._n_bytes} bytes cannot hold {self._n_values} values")
 
-        def exchange(
-            where: slice, channel: int, level: int, ones: Int64[np.ndarray, " n"]
-        ) -> Int32[np.ndarray, " n"]:
-            return self._decisions(ones)
-
-        return _walk(parameters, exchange).reshape(parameters.shape)
+        pixels = _walk(parameters, lambda _where, _channel, _level, ones: self._decisions(ones))
+        return pixels.reshape(parameters.shape)
 
     def next_bit(self, chance: int) -> bool:
         """Decode what :meth:`ResidualEncoder.add_bit` appended.

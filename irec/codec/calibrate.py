@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from irec.bitstream.calibration import (
@@ -34,27 +33,38 @@ _PULL = 0.02
 
 
 def fitted_calibration(
-    pixels: UInt8[np.ndarray, "c h w"], parameters: LogisticParameters, before: Calibration
+    pixels: Float[Tensor, "1 3 h w"],
+    n_channels: int,
+    parameters: LogisticParameters,
+    before: Calibration,
 ) -> Calibration:
     """Find the calibration under which a phase's pixels and the calibration itself cost least.
 
     Args:
-        pixels: Of the phase; c is 1 of a grey image, else 3.
-        parameters: Of the same pixels of one image, float64.
+        pixels: Of the phase, float64.
+        n_channels: 1 counts red alone, as for grey images.
+        parameters: Of the same pixels, float64.
         before: Calibration of the phase before.
 
     Returns:
         `before`, or one that saves more than it costs.
     """
-    if pixels.size < _MIN_VALUES:
+    n_pixels = pixels[0, 0].numel()
+    if n_pixels * n_channels < _MIN_VALUES:
         return before
+    stride = max(1, n_pixels // _MAX_PIXELS)
+
+    def some(part: Tensor) -> Tensor:
+        # Copies: gradients are not to be had of what was made in inference mode.
+        return part.flatten(-2)[..., ::stride].unsqueeze(-2).clone()
+
     with torch.inference_mode(False), torch.enable_grad():
-        sample, values, weight = _sample(pixels, parameters)
-        names = Calibration.fields(len(pixels))
+        sample, values = parameters.each(some), some(pixels)
+        weight = n_pixels / values.shape[-1]
+        names = Calibration.fields(n_channels)
 
         def bits(steps: Tensor) -> Tensor:
-            nats = -calibrated(sample, steps).log_prob(values, len(pixels)).sum()
-            return nats * (weight / math.log(2.0))
+            return weight * calibrated_bits(sample, steps, values, n_channels)
 
         start = torch.tensor(before, dtype=torch.float64)
         free = torch.tensor([name in names for name in Calibration._fields], dtype=torch.float64)
@@ -64,9 +74,20 @@ def fitted_calibration(
 
         def total(one: Calibration) -> float:
             cost = float(bits(torch.tensor(one, dtype=torch.float64)).detach())
-            return cost + one.n_bits(before, len(pixels))
+            return cost + one.n_bits(before, n_channels)
 
         return min((before, new), key=total)
+
+
+def calibrated_bits(
+    parameters: LogisticParameters,
+    steps: Float[Tensor, " 9"],
+    pixels: Float[Tensor, "1 3 h w"],
+    n_channels: int,
+) -> Float[Tensor, ""]:
+    """Return what pixels cost under calibrated mixtures; arguments as above and below."""
+    nats = -calibrated(parameters, steps).log_prob(pixels, n_channels).sum()
+    return nats * (1.0 / math.log(2.0))
 
 
 def calibrated(parameters: LogisticParameters, steps: Float[Tensor, " 9"]) -> LogisticParameters:
@@ -90,30 +111,6 @@ def calibrated(parameters: LogisticParameters, steps: Float[Tensor, " 9"]) -> Lo
         coupling=parameters.coupling + coupling[:, None, None],
         logit=weight_gain * logit,
     )
-
-
-def _sample(
-    pixels: UInt8[np.ndarray, "c h w"], parameters: LogisticParameters
-) -> tuple[LogisticParameters, Float[Tensor, "1 3 1 n"], float]:
-    """Return some pixels and their mixtures, and how many pixels each of them stands for."""
-    n_pixels = pixels[0].size
-    stride = max(1, n_pixels // _MAX_PIXELS)
-
-    def some(values: Tensor | None) -> Tensor:
-        assert values is not None
-        # Out of inference mode, in which gradients are not to be had.
-        return values.flatten(-2)[..., ::stride].unsqueeze(-2).clone()
-
-    chosen = LogisticParameters(
-        some(parameters.mean),
-        some(parameters.log_scale),
-        some(parameters.coupling),
-        some(parameters.logit),
-        some(parameters.base),
-    )
-    colours = np.broadcast_to(pixels, (3, *pixels.shape[1:]))
-    values = some(torch.tensor(colours)[None].to(parameters.mean))
-    return chosen, values, n_pixels / values.shape[-1]
 
 
 def _least(bits: Callable[[Tensor], Tensor], start: Float[Tensor, " 9"]) -> Float[Tensor, " 9"]:

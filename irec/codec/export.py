@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.distributions import Normal
 
 from irec.bitstream import LATTICE, LOSSLESS, LOSSY, REFERENCE_PIXELS
-from irec.codec.latent_sources import GroupedSource
+from irec.codec.latent_sources import GroupedSource, NotingSource
 from irec.coding import CoderSettings, planned_steps
 from irec.errors import CheckpointError, DataError
 from irec.models.lattice_rvae import LatticeRVAE
@@ -103,7 +102,11 @@ def measure_lossless(
         DataError: No image is large enough.
     """
     patches = _patches(images, _RVAE_PATCH, _N_RVAE_PATCHES)
-    return _medians(_rvae_sources(model, patches), model.n_latent_tensors, REFERENCE_PIXELS)
+    sources = []
+    for batch in patches.split(_RVAE_BATCH):
+        sources.append(_noting_source())
+        model(batch, sources[-1])
+    return _medians(sources, LOSSLESS.coder, model.n_latent_tensors, REFERENCE_PIXELS)
 
 
 @torch.inference_mode()
@@ -115,10 +118,10 @@ def measure_lattice(
         return CodingStatistics((), ())
     sources = []
     for batch in _patches(images, _LATTICE_PATCH, _N_LATTICE_PATCHES).split(1):
-        sources.append(_PlanningSource(LATTICE.coder))
+        sources.append(_noting_source())
         size = (_LATTICE_PATCH, _LATTICE_PATCH)
         model.generate(sources[-1], KnownPixels(batch), size, torch.zeros(1), batch)
-    return _medians(sources, model.n_latent_tensors, _LATTICE_PATCH**2)
+    return _medians(sources, LATTICE.coder, model.n_latent_tensors, _LATTICE_PATCH**2)
 
 
 @torch.inference_mode()
@@ -135,6 +138,7 @@ def measure_lossy(
     of_anchors = [
         _medians(
             [_lossy_source(model, patches, anchor, groups)],
+            LOSSY.coder,
             model.n_latent_tensors - 1 + max(1, len(groups)),
             _LOSSY_PATCH**2,
         )
@@ -162,37 +166,14 @@ def _channel_groups(model: LossyModel, patches: Tensor) -> tuple[tuple[int, ...]
     return tuple(tuple(channels) for channels in found if channels)
 
 
-class _PlanningSource(PosteriorSampler):
-    """Draws from the posteriors, and notes how the encoder would code them.
-
-    Attributes:
-        plans: For each latent tensor the steps and the rho index of each image.
-    """
-
-    def __init__(self, coder: CoderSettings) -> None:
-        super().__init__(torch.Generator().manual_seed(0))
-        self.coder = coder
-        self.plans: list[list[tuple[int, int]]] = []
-
-    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
-        sample = super().__call__(prior, posterior, tensor)
-        assert posterior is not None
-        self.plans.append(planned_steps(posterior, prior, coder=self.coder))
-        return sample
-
-
-def _rvae_sources(model: RVAE, patches: Tensor) -> list[_PlanningSource]:
-    sources = []
-    for batch in patches.split(_RVAE_BATCH):
-        sources.append(_PlanningSource(LOSSLESS.coder))
-        model(batch, sources[-1])
-    return sources
+def _noting_source() -> NotingSource:
+    return NotingSource(torch.Generator().manual_seed(0))
 
 
 def _lossy_source(
     model: LossyModel, patches: Tensor, anchor: int, groups: tuple[tuple[int, ...], ...]
-) -> _PlanningSource:
-    source = _PlanningSource(LOSSY.coder)
+) -> NotingSource:
+    source = _noting_source()
     grouped = GroupedSource(source, model.n_latent_tensors - 1, groups)
     _generate_latents(model, patches, anchor, grouped)
     return source
@@ -206,10 +187,13 @@ def _generate_latents(
     model.latents(source, model.infer(patches, position), height, width, position)
 
 
-def _medians(sources: Sequence[_PlanningSource], n_tensors: int, n_pixels: int) -> CodingStatistics:
+def _medians(
+    sources: Sequence[NotingSource], coder: CoderSettings, n_tensors: int, n_pixels: int
+) -> CodingStatistics:
     steps, rhos = [], []
     for tensor in range(n_tensors):
-        plans = [plan for source in sources for plan in source.plans[tensor]]
+        pairs = [source.pairs[tensor] for source in sources]
+        plans = [plan for pair in pairs for plan in planned_steps(*pair, coder=coder)]
         median = float(np.median([n_steps for n_steps, _ in plans]))
         steps.append(median * REFERENCE_PIXELS / n_pixels)
         found = [rho_index for n_steps, rho_index in plans if n_steps]

@@ -23,7 +23,7 @@ from irec.bitstream import (
     quantise,
 )
 from irec.codec.base import Codec, Encoded, Ideal
-from irec.codec.calibrate import calibrated, fitted_calibration
+from irec.codec.calibrate import calibrated_bits, fitted_calibration
 from irec.codec.export import measure_lattice
 from irec.codec.latent_sources import DecodingSource, EncodingSource
 from irec.codec.tiles import Planes, for_coder, join_planes
@@ -50,19 +50,20 @@ class CalibratingPixels:
     def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Return the true pixels."""
         pixels = place.cut(self.pixels)
+        values = for_model(pixels, parameters.mean)
         if pixels.size:
-            before = self._calibration
             given = parameters.cropped(*pixels.shape[1:])
-            self._calibration = fitted_calibration(pixels, given, before)
-            self._take(pixels, given, before)
-        return for_model(pixels, parameters.mean)
+            calibration = fitted_calibration(values, len(pixels), given, self._calibration)
+            self._take(pixels, given, calibration)
+            self._calibration = calibration
+        return values
 
     def _take(
-        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, _: Calibration
+        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, new: Calibration
     ) -> None:
-        steps = torch.tensor(self._calibration).to(given.mean)
-        likely = calibrated(given, steps).log_prob(for_model(pixels, given.mean), len(pixels))
-        self.bits -= float(likely.sum()) / math.log(2.0)
+        """Do with a phase what the source is for; its calibration has been chosen."""
+        steps, values = torch.tensor(new).to(given.mean), for_model(pixels, given.mean)
+        self.bits += float(calibrated_bits(given, steps, values, len(pixels)))
 
 
 class EncodingPixels(CalibratingPixels):
@@ -83,11 +84,10 @@ class EncodingPixels(CalibratingPixels):
         self.progress = progress
 
     def _take(
-        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, before: Calibration
+        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, new: Calibration
     ) -> None:
-        self._calibration.write(self.encoder, before, len(pixels))
-        mixtures = quantise(for_coder(given, 0, *pixels.shape), 0)
-        self.encoder.add(pixels, self._calibration.apply(mixtures))
+        new.write(self.encoder, self._calibration, len(pixels))
+        self.encoder.add(pixels, new.apply(quantise(for_coder(given, 0, *pixels.shape), 0)))
         self.progress.add(pixels.size)
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.distributions import Normal
 
-from irec.codec import make_codec
+from irec.codec import Codec, make_codec
 from irec.coding import CoderSettings, SearchSettings, decode, encode, kl_nats, log_ratio_nats
 from irec.coding.faithful import FaithfulSettings, Sampler, decode_faithful, encode_faithful
 from irec.errors import InvalidParameterError
@@ -75,10 +75,7 @@ def benchmark_posteriors(
     codec = make_codec(load_checkpoint(checkpoint))
     pairs: list[tuple[int, Pair]] = []
     for path in image_paths(images or _SAMPLES):
-        pixels = read_picture(path).pixels
-        top, left = (max(0, (size - side) // 2) for size in pixels.shape[:2])
-        square = pixels[top : top + side, left : left + side]
-        pairs += enumerate((_single(q), _single(p)) for q, p in codec.posteriors(square, quality))
+        pairs += enumerate(posteriors_of(codec, path, side, quality))
     rows: list[PosteriorRow] = []
     for name, code in _coders(codec.profile.coder).items():
         code(0, *_short(pairs[0][1]))  # tables are built, and code compiled, at the first use
@@ -89,6 +86,21 @@ def benchmark_posteriors(
         else:
             report(f"{name}: done")
     return rows
+
+
+def posteriors_of(codec: Codec, path: Path, side: int, quality: float | None) -> list[Pair]:
+    """Return posterior and prior of each latent tensor of a photograph, [1, c, h, w] in float64.
+
+    Args:
+        codec: Of the model.
+        path: Of the photograph.
+        side: Pixels of the square in its middle that is taken.
+        quality: Of a lossy model, 0 to 100.
+    """
+    pixels = read_picture(path).pixels
+    top, left = (max(0, (size - side) // 2) for size in pixels.shape[:2])
+    square = pixels[top : top + side, left : left + side]
+    return [(_exact(q), _exact(p)) for q, p in codec.posteriors(square, quality)]
 
 
 def posteriors_table(checkpoint: str, rows: Sequence[PosteriorRow]) -> Table:
@@ -166,10 +178,8 @@ def _kind(posterior: Normal, prior: Normal) -> str:
     return "dense" if float(kl[kl > _DENSE_NATS].sum()) > 0.5 * float(kl.sum()) else "diffuse"
 
 
-def _single(normal: Normal) -> Normal:
-    """Return one image's, in float64."""
-    loc, scale = normal.loc[0].double(), normal.scale[0].double()
-    return Normal(loc, scale, validate_args=False)
+def _exact(normal: Normal) -> Normal:
+    return Normal(normal.loc.double(), normal.scale.double(), validate_args=False)
 
 
 def _short(pair: Pair) -> Pair:

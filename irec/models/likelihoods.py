@@ -5,6 +5,7 @@ rounded to whole numbers, the residual coder (:mod:`irec.bitstream.grid`) read.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -117,12 +118,14 @@ class LogisticParameters:
             pixels[:, colour] = drawn[:, colour].round().clamp(0.0, 255.0)
         return pixels
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> "LogisticParameters":
+        """Change every part that is there alike; its last axes are height and width."""
+        parts = (self.mean, self.log_scale, self.coupling, self.logit, self.base)
+        return LogisticParameters(*(None if part is None else change(part) for part in parts))  # type: ignore[arg-type]
+
     def cropped(self, height: int, width: int, images: slice = slice(None)) -> "LogisticParameters":
         """Of the first `height` rows and `width` columns, of some or all images."""
-        parts = (self.mean, self.log_scale, self.coupling, self.logit, self.base)
-        return LogisticParameters(
-            *(None if part is None else part[images, ..., :height, :width] for part in parts)  # type: ignore[arg-type]
-        )
+        return self.each(lambda part: part[images, ..., :height, :width])
 
     def _likeliest(self) -> Tensor:
         """Index of the component of largest weight, [n, h, w]."""

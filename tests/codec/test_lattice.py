@@ -90,7 +90,7 @@ def test_images_unlike_those_of_training_are_calibrated(codec_without_latents, m
     # Neither is rounded to the grids in the ideal, nor are the calibrations counted.
     ideal = codec_without_latents.ideal(image).likelihood_bits
     assert ideal < encoded.residual_bits < 1.01 * ideal
-    monkeypatch.setattr("irec.codec.lattice.fitted_calibration", lambda _p, _g, before: before)
+    monkeypatch.setattr("irec.codec.lattice.fitted_calibration", lambda _p, _n, _g, before: before)
     plain = codec_without_latents.encode(image)
     assert np.array_equal(codec_without_latents.decode(plain.data), image)
     assert encoded.residual_bits < 0.97 * plain.residual_bits

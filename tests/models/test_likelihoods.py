@@ -113,24 +113,12 @@ def test_probabilities_of_each_colour_given_those_before_sum_to_one(colour):
 
 def test_samples_follow_the_distribution():
     one = some_mixtures(h=1, w=1)
-    many = LogisticParameters(
-        one.mean.expand(1, 3, 3, 200, 200),
-        one.log_scale.expand(1, 3, 3, 200, 200),
-        one.coupling.expand(1, 3, 3, 200, 200),
-        one.logit.expand(1, 3, 200, 200),
-        one.base.expand(1, 3, 200, 200),
-    )
+    many = one.each(lambda part: part.expand(*part.shape[:-2], 200, 200))
     drawn = many.sample(torch.Generator().manual_seed(0))
     values = torch.arange(256.0)
     pixels = torch.zeros(1, 3, 1, 256)
     pixels[0, 0, 0] = values
-    wide = LogisticParameters(
-        one.mean.expand(1, 3, 3, 1, 256),
-        one.log_scale.expand(1, 3, 3, 1, 256),
-        one.coupling.expand(1, 3, 3, 1, 256),
-        one.logit.expand(1, 3, 1, 256),
-        one.base.expand(1, 3, 1, 256),
-    )
+    wide = one.each(lambda part: part.expand(*part.shape[:-2], 1, 256))
     red = wide.log_prob(pixels, 1)[0, 0].exp()
     observed = torch.bincount(drawn[0, 0].flatten().long(), minlength=256) / 40_000
     # Total variation of 40,000 draws from at most 256 values: about 0.02 at the most.
