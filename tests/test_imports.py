@@ -15,12 +15,13 @@ PACKAGE = Path(irec.__file__).parent
 
 # Part of irec -> the other parts that it may import; all may import the leaves.
 LEAVES = {
-    *("errors", "files", "folders", "image_kinds", "images", "metadata", "progress"),
-    "terminal",
+    *("defaults", "errors", "files", "folders", "image_kinds", "images", "metadata"),
+    *("progress", "terminal"),
 }
 BELOW_CODEC = {"bitstream", "coding", "models"}
 BESIDE = {"metrics", "datamodules", "evaluation"}
 MAY_IMPORT = {
+    "defaults": set(),
     "errors": set(),
     "files": {"errors"},
     "folders": {"errors"},

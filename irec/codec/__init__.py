@@ -15,13 +15,10 @@ from irec.codec.base import Codec
 from irec.codec.encoded import Encoded, FileDescription, Ideal
 from irec.codec.lossless import LosslessCodec
 from irec.codec.lossy import LossyCodec
-from irec.codec.qualities import DEFAULT_QUALITY, nearest_quality
+from irec.codec.qualities import nearest_quality
 from irec.codec.stored import StoredCodec
-from irec.coding import DEFAULT_EFFORT
 
 __all__ = [
-    "DEFAULT_EFFORT",
-    "DEFAULT_QUALITY",
     "Codec",
     "Encoded",
     "FileDescription",

@@ -11,18 +11,13 @@ from irec.bitstream import STORED, decompress_metadata, read_header, read_metada
 from irec.codec.base import Codec, checked_device
 from irec.codec.encoded import Encoded, FileDescription
 from irec.codec.stored import StoredCodec
-from irec.coding import DEFAULT_EFFORT, SearchSettings
+from irec.coding import SearchSettings
+from irec.defaults import DEFAULT_CHECKPOINT, DEFAULT_EFFORT, DEFAULT_LOSSY_CHECKPOINT
 from irec.errors import CheckpointError, InvalidParameterError
 from irec.images import DEFAULT_MAX_PIXELS, check_size, from_any
 from irec.metadata import Metadata
 from irec.models.registry import kind_of
-from irec.models.zoo import (
-    DEFAULT_CHECKPOINT,
-    DEFAULT_LOSSY_CHECKPOINT,
-    Checkpoint,
-    find_checkpoint,
-    load_checkpoint,
-)
+from irec.models.zoo import Checkpoint, find_checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -31,7 +31,8 @@ from irec.bitstream import (
 from irec.codec.encoded import Encoded, FileDescription, Ideal
 from irec.codec.latent_sources import NotingSource
 from irec.codec.tiles import MAX_PIXELS, Planes, Tile, join_planes, split_planes, tiles_of
-from irec.coding import DEFAULT_EFFORT, SearchSettings
+from irec.coding import SearchSettings
+from irec.defaults import DEFAULT_EFFORT
 from irec.errors import (
     BitstreamError,
     CheckpointError,

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from irec.bitstream import LOSSY
+from irec.defaults import DEFAULT_QUALITY
 from irec.errors import InvalidParameterError
+from irec.models.lossy_model import lambda_at
 
-DEFAULT_QUALITY = 50.0
 _MAX_INDEX = LOSSY.max_quality_index
 
 File = TypeVar("File")
@@ -61,10 +63,8 @@ class Qualities:
 
     def lambda_of(self, index: int) -> float:
         """Return the lambda of 255^2 lambda MSE + bits per pixel that a quality stands for."""
-        position = self.position_of(index)
-        left = min(int(position), max(0, len(self.lambdas) - 2))
-        right = min(left + 1, len(self.lambdas) - 1)
-        return self.lambdas[left] * (self.lambdas[right] / self.lambdas[left]) ** (position - left)
+        position = torch.tensor([self.position_of(index)], dtype=torch.float64)
+        return float(lambda_at(position, self.lambdas))
 
     def nearest_anchor(self, index: int) -> int:
         """Return the anchor whose statistics such a file is laid out with; in integers alone."""

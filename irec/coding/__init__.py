@@ -28,11 +28,10 @@ from irec.coding.decoder import decode, decode_batch, whitened_sample
 from irec.coding.encoder import encode, encode_batch, planned_steps
 from irec.coding.gaussians import kl_nats, log_ratio_nats
 from irec.coding.layout import blocks_at_each_step
-from irec.coding.settings import DEFAULT_EFFORT, CoderSettings, SearchSettings
+from irec.coding.settings import CoderSettings, SearchSettings
 from irec.coding.tensor_code import HotDims, TensorCode
 
 __all__ = [
-    "DEFAULT_EFFORT",
     "CoderSettings",
     "HotDims",
     "SearchSettings",

@@ -12,7 +12,6 @@ Order = Literal["block", "step"]
 
 MIN_EFFORT = 1
 MAX_EFFORT = 9
-DEFAULT_EFFORT = 5
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,7 @@ class SearchSettings:
         """Return the settings of an effort level.
 
         Args:
-            effort: From 1 (24 beams) to 9 (6144 beams); each level doubles beams and time. The
-                default of the command line is 5.
+            effort: From 1 (24 beams) to 9 (6144 beams); each level doubles beams and time.
 
         Raises:
             InvalidParameterError: If the level is outside 1 to 9.

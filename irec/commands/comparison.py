@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irec.commands.jobs import UsageError
+from irec.defaults import DEFAULT_LOSSY_CHECKPOINT
 from irec.errors import IrecError
 from irec.files import write_atomically
 from irec.terminal import say, show_table
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from irec.evaluation.codecs import ReferenceCodec
     from irec.evaluation.measurements import Measurement
 
-DEFAULT_CODECS = "rvae-small,transform-vae-photo,png,webp,jpeg2000,jpegxl,jpeg-lossy,webp-lossy"
+DEFAULT_CODECS = (
+    f"rvae-small,{DEFAULT_LOSSY_CHECKPOINT},png,webp,jpeg2000,jpegxl,jpeg-lossy,webp-lossy"
+)
 
 
 def evaluate_images(

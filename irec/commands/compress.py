@@ -26,6 +26,12 @@ from irec.commands.options import (
 )
 from irec.commands.outcomes import Done
 from irec.commands.streams import source_of, write_result
+from irec.defaults import (
+    DEFAULT_CHECKPOINT,
+    DEFAULT_EFFORT,
+    DEFAULT_LOSSY_CHECKPOINT,
+    DEFAULT_QUALITY,
+)
 from irec.errors import IrecError
 from irec.files import OutputFileError, read_file
 from irec.images import DEFAULT_MAX_PIXELS, IMAGE_SUFFIXES, JPEG_SUFFIXES, read_picture
@@ -33,7 +39,6 @@ from irec.images import DEFAULT_MAX_PIXELS, IMAGE_SUFFIXES, JPEG_SUFFIXES, read_
 if TYPE_CHECKING:
     from irec.codec import Codec
 
-DEFAULT_EFFORT = 5
 NAMING = Naming(IMAGE_SUFFIXES, ".irec", {".irec"})
 
 
@@ -66,7 +71,7 @@ def compress(
             min=0,
             max=100,
             help="With --lossy: 0 (smallest files) to 100 (best images), in steps of 0.5. "
-            "Default: 50.",
+            f"Default: {DEFAULT_QUALITY:g}.",
         ),
     ] = None,
     target_bpp: Annotated[
@@ -89,8 +94,8 @@ def compress(
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="Checkpoint that comes with irec, or its folder. Default: rvae-photo, with "
-            "--lossy transform-vae-photo.",
+            help="Checkpoint that comes with irec, or its folder. Default: "
+            f"{DEFAULT_CHECKPOINT}, with --lossy {DEFAULT_LOSSY_CHECKPOINT}.",
         ),
     ] = None,
     force: ForceOption = False,

@@ -12,11 +12,9 @@ from irec.commands.batch import check_target, one_line_errors, prepare_target
 from irec.commands.comparison import DEFAULT_CODECS, evaluate_images
 from irec.commands.jobs import UsageError
 from irec.commands.options import ForceOption, PlotOption
+from irec.defaults import DEFAULT_EFFORT
 from irec.files import write_atomically
 from irec.terminal import say, show_table
-
-# As irec.coding has it, which takes seconds to import.
-DEFAULT_EFFORT = 5
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from irec.commands.batch import one_line_errors
+from irec.defaults import DEFAULT_CHECKPOINT, DEFAULT_LOSSY_CHECKPOINT
 from irec.terminal import say, show_table
 
 
@@ -31,11 +32,7 @@ def models(
 
 
 def _facts() -> list[dict[str, Any]]:
-    from irec.models.zoo import (
-        DEFAULT_CHECKPOINT,
-        DEFAULT_LOSSY_CHECKPOINT,
-        installed_checkpoints,
-    )
+    from irec.models.zoo import installed_checkpoints
 
     defaults = {DEFAULT_CHECKPOINT: "compress", DEFAULT_LOSSY_CHECKPOINT: "compress --lossy"}
     return [

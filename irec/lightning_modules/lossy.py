@@ -12,7 +12,7 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 
 from irec.errors import DataError
 from irec.lightning_modules.training import TrainingModule
-from irec.models.lossy_model import LossyModel
+from irec.models.lossy_model import LossyModel, lambda_at
 from irec.models.sources import PosteriorSampler, PriorSampler
 
 Schedule = Literal["constant", "cosine"]
@@ -79,7 +79,7 @@ class LossyModule(TrainingModule):
     def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
         """Loss of a batch, each image with a lambda of its own where the model serves several."""
         position = torch.rand(len(batch), device=self.device) * (len(self.model.config.lambdas) - 1)
-        trade_off = _lambda_at(position, self.model.config.lambdas)
+        trade_off = lambda_at(position, self.model.config.lambdas)
         terms = self._terms(batch, position)
         distortion = self._distortion(terms, batch)
         bpp = terms.bpp.sum(0)
@@ -191,14 +191,6 @@ def _ms_ssim(
     )
     assert isinstance(ms_ssim, Tensor)
     return ms_ssim
-
-
-def _lambda_at(position: Float[Tensor, " n"], lambdas: Sequence[float]) -> Float[Tensor, " n"]:
-    """Return the inverse of `anchor_position`."""
-    logs = torch.tensor(lambdas, device=position.device).log()
-    left = position.long().clamp(max=max(0, len(lambdas) - 2))
-    right = (left + 1).clamp(max=len(lambdas) - 1)
-    return torch.lerp(logs[left], logs[right], position - left).exp()
 
 
 def _middle(lambdas: Sequence[float]) -> float:

@@ -5,11 +5,12 @@ from pathlib import Path
 from lightning.pytorch import LightningModule
 
 from irec.datamodules.batches import ImageBatch
+from irec.defaults import DEFAULT_CHECKPOINT
 from irec.errors import IrecError
 from irec.measuring.compression import CoderOptions, CompressedBatch
 from irec.measuring.run import CompressionRun
 from irec.metrics.set_means import gather
-from irec.models.zoo import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
+from irec.models.zoo import Checkpoint, load_checkpoint
 
 
 class ShippedModel(LightningModule):

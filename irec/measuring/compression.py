@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from irec.codec import DEFAULT_EFFORT, Codec, make_codec, nearest_quality
+from irec.codec import Codec, make_codec, nearest_quality
 from irec.datamodules.batches import FailedImage
+from irec.defaults import DEFAULT_EFFORT
 from irec.errors import InvalidParameterError
 from irec.evaluation.results import Row
 from irec.models.registry import kind_of

@@ -120,6 +120,19 @@ class LossyModel(nn.Module):
         return self.generate(source, self.infer(pixels, position), height, width, position)
 
 
+def lambda_at(position: Float[Tensor, " n"], lambdas: Sequence[float]) -> Float[Tensor, " n"]:
+    """Return the lambda of each place among the anchors: even on a logarithmic scale between two.
+
+    Args:
+        position: From 0 to the number of anchors less one.
+        lambdas: Of the anchors, ascending.
+    """
+    anchors = position.new_tensor(lambdas)
+    left = position.long()
+    right = (left + 1).clamp(max=len(lambdas) - 1)
+    return anchors[left] * (anchors[right] / anchors[left]) ** (position - left)
+
+
 def _neighbours(position: Float[Tensor, " n"], n_anchors: int) -> Float[Tensor, "n a"]:
     """Weights of the anchors: a hat around each, so that the two neighbours' sum to one."""
     anchors = torch.arange(n_anchors, device=position.device, dtype=position.dtype)

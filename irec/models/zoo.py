@@ -22,8 +22,6 @@ from irec.models.exact import neutral_torch, own_randomness
 from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 
-DEFAULT_CHECKPOINT = "rvae-photo"
-DEFAULT_LOSSY_CHECKPOINT = "transform-vae-photo"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -114,7 +112,7 @@ def installed_checkpoints() -> list[Installed]:
     return found
 
 
-def load_checkpoint(name_or_path: str | Path = DEFAULT_CHECKPOINT) -> Checkpoint:
+def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     """Load a checkpoint.
 
     Args:

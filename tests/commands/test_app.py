@@ -5,9 +5,8 @@ import sys
 import pytest
 from PIL import Image
 
-from irec import __version__, coding
+from irec import __version__
 from irec.commands import app as app_module
-from irec.commands import compress
 
 COMMANDS = [
     "compress",
@@ -126,8 +125,3 @@ def test_ctrl_c_ends_in_one_line_and_whole_files(images, checkpoint, tmp_path):
     assert len(errors.splitlines()) == 1
     assert "interrupted; " in errors
     assert {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()} == {".irec"}
-
-
-def test_the_default_effort_is_the_coders():
-    # Written twice: help must not load torch, which the coder needs.
-    assert compress.DEFAULT_EFFORT == coding.DEFAULT_EFFORT

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irec.codec import DEFAULT_EFFORT, LosslessCodec
+import irec
+from irec.codec import LosslessCodec
 from irec.commands import compress as compress_module
 from irec.images import read_image
 
@@ -220,5 +221,10 @@ def test_effort_is_one_to_nine(run, images, effort):
 
 
 def test_defaults_are_those_of_the_library():
-    parameters = inspect.signature(compress_module.compress).parameters
-    assert parameters["effort"].default == DEFAULT_EFFORT
+    command = inspect.signature(compress_module.compress).parameters
+    library = inspect.signature(irec.compress).parameters
+    shared = command.keys() & library.keys() - {"metadata"}
+    assert "effort" in shared
+    assert {name: command[name].default for name in shared} == {
+        name: library[name].default for name in shared
+    }

@@ -5,15 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from lightning.pytorch import Callback, Trainer
 from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from irec.datamodules.image_folder import ImageFolderDataModule
 from irec.errors import CheckpointError, DataError
-from irec.lightning_modules.lossy import _ONES, _lambda_at, _ms_ssim
+from irec.lightning_modules.lossy import _ONES, _ms_ssim
 from irec.lightning_modules.two_level_vae import TwoLevelVAEModule
 from irec.models.sources import PosteriorSampler
 from tests.pictures import picture
@@ -201,20 +199,6 @@ def test_crops_that_cannot_be_used_are_told(tmp_path, crop_size, distortion, mes
     module = tiny_module(distortion=distortion)
     with pytest.raises(DataError, match=message):
         trainer(tmp_path, max_steps=1).fit(module, datamodule=data_of(tmp_path, crop_size))
-
-
-@given(
-    st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=6, unique=True).map(sorted),
-    st.floats(0.0, 1.0),
-)
-def test_a_lambda_is_found_at_its_position(lambdas, share):
-    # Anchors closer than this are one in single precision.
-    lambdas = [value * 1.01**index for index, value in enumerate(lambdas)]
-    value = lambdas[0] ** (1 - share) * lambdas[-1] ** share
-    position = torch.tensor(
-        [np.interp(np.log(value), np.log(lambdas), range(len(lambdas)))]
-    ).float()
-    assert _lambda_at(position, lambdas).item() == pytest.approx(value, rel=1e-4)
 
 
 def test_pictures_have_the_size_of_what_they_show():

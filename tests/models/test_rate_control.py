@@ -1,8 +1,10 @@
+import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irec.models.lossy_model import RateControl
+from irec.models.lossy_model import RateControl, lambda_at
 
 
 def random_control(channels=3, n_anchors=4):
@@ -64,3 +66,23 @@ def test_with_one_anchor_there_is_nothing_to_learn():
 def test_half_precision_stays():
     control, x = RateControl(3, 4), torch.randn(1, 3, 2, 2).bfloat16()
     assert control(x, torch.tensor([1.5])).dtype == torch.bfloat16
+
+
+@given(
+    st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=6, unique=True).map(sorted),
+    st.floats(0.0, 1.0),
+)
+def test_a_lambda_is_found_at_its_position(lambdas, share):
+    # Anchors closer than this are one in single precision.
+    lambdas = [value * 1.01**index for index, value in enumerate(lambdas)]
+    value = lambdas[0] ** (1 - share) * lambdas[-1] ** share
+    position = torch.tensor(
+        [np.interp(np.log(value), np.log(lambdas), range(len(lambdas)))]
+    ).float()
+    assert lambda_at(position, lambdas).item() == pytest.approx(value, rel=1e-4)
+
+
+@given(st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=6, unique=True).map(sorted))
+def test_at_an_anchor_it_is_the_anchors_to_the_bit(lambdas):
+    position = torch.arange(len(lambdas), dtype=torch.float64)
+    assert lambda_at(position, lambdas).tolist() == lambdas

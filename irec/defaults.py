@@ -1,0 +1,8 @@
+"""What holds where nobody says otherwise; a leaf, since ``irec --help`` shows it at once."""
+
+DEFAULT_CHECKPOINT = "rvae-photo"
+DEFAULT_LOSSY_CHECKPOINT = "transform-vae-photo"
+# Of encoding, 1 to 9.
+DEFAULT_EFFORT = 5
+# Of lossy models of many qualities, 0 to 100.
+DEFAULT_QUALITY = 50.0
