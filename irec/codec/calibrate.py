@@ -3,7 +3,6 @@
 A file holds what was chosen (:mod:`irec.bitstream.calibration`), so nothing here binds a decoder.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from irec.bitstream.calibration import (
     MAX_STEPS,
     Calibration,
 )
+from irec.codec.encoded import coded_bits
 from irec.models.likelihoods import LogisticParameters
 
 # A calibration takes some fifty bits, which few values cannot win back.
@@ -86,8 +86,7 @@ def calibrated_bits(
     n_channels: int,
 ) -> Float[Tensor, ""]:
     """Return what pixels cost under calibrated mixtures; arguments as above and below."""
-    nats = -calibrated(parameters, steps).log_prob(pixels, n_channels).sum()
-    return nats * (1.0 / math.log(2.0))
+    return coded_bits(calibrated(parameters, steps), pixels, n_channels).sum()
 
 
 def calibrated(parameters: LogisticParameters, steps: Float[Tensor, " 9"]) -> LogisticParameters:

@@ -1,12 +1,20 @@
 """What codecs hand out: files with an account of their bits, and the ideal to compare with."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from irec.bitstream import Header, TileCode
 from irec.metadata import Metadata
+from irec.models.likelihoods import LogisticParameters
+
+# Chances that the format adds to all bins of a value (docs/format.md, Residual 5), and to a bin of
+# a component when that becomes its weight.
+_FLOOR_BITS, _WEIGHT_FLOOR_BITS = 26, 32
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,8 @@ class Ideal:
 
     Attributes:
         kl_bits: KL(posterior || prior) of all latent tensors, averaged over samples.
-        likelihood_bits: -log2 p(colour values | latent tensors), likewise; 0 of a lossy model.
+        likelihood_bits: -log2 p(colour values | latent tensors), likewise, with the floor that
+            the format has under each value's chance; 0 of a lossy model.
         pixels: uint8 [h, w, c] decoded from each sample; of a lossy model only.
     """
 
@@ -62,7 +71,7 @@ class Ideal:
 
     @property
     def total_bits(self) -> float:
-        """The negative ELBO; of a lossy model the KL."""
+        """The negative ELBO, of the likelihood that files have; of a lossy model the KL."""
         return self.kl_bits + self.likelihood_bits
 
 
@@ -91,3 +100,31 @@ class FileDescription:
     sections: dict[str, int]
     shortest_beginning: int | None = None
     metadata: Metadata = field(default_factory=Metadata)
+
+
+def coded_bits(
+    parameters: LogisticParameters, pixels: Float[Tensor, "n 3 h w"], n_channels: int
+) -> Float[Tensor, "n h w"]:
+    """Return what pixels cost a perfect coder whose mixtures have the format's floor.
+
+    The distribution is :meth:`LogisticParameters.log_prob`'s with a little of a uniform one mixed
+    in, channel by channel: no value costs more than 26 bits, however far out it lies.
+
+    Args:
+        parameters: Of the pixels.
+        pixels: Whole numbers 0 .. 255 in floating point.
+        n_channels: 1 counts red alone, as for grey images.
+    """
+    log_bins = parameters.log_bins(pixels, n_channels)
+    log_weight = torch.zeros_like(log_bins[:, :, 0])
+    if parameters.logit is not None:
+        log_weight = parameters.logit
+    floor, weight_floor = (
+        log_weight.new_tensor(-bits * math.log(2.0)) for bits in (_FLOOR_BITS, _WEIGHT_FLOOR_BITS)
+    )
+    nats = torch.full_like(pixels[:, 0], n_channels * math.log1p(256.0 * 2.0**-_FLOOR_BITS))
+    for log_bin in log_bins.unbind(2):
+        log_weight = torch.log_softmax(log_weight, 1)
+        nats = nats - torch.logaddexp(torch.logsumexp(log_weight + log_bin, 1), floor)
+        log_weight = log_weight + torch.logaddexp(log_bin, weight_floor)
+    return nats * (1.0 / math.log(2.0))

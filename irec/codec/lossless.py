@@ -22,6 +22,7 @@ from irec.bitstream import (
     safe_grid_offset,
 )
 from irec.codec.base import Codec, Encoded, Ideal
+from irec.codec.encoded import coded_bits
 from irec.codec.export import measure_lossless
 from irec.codec.latent_sources import DecodingSource, EncodingSource
 from irec.codec.tiles import Planes, TileWork, batches_of_tiles, for_coder, join_planes, pixels_of
@@ -90,9 +91,9 @@ class LosslessCodec(Codec):
                     one, size = slice(index, index + 1), (work.tile.height, work.tile.width)
                     own = parameters.cropped(*size, one)
                     inside = pixels[one, :, : size[0], : size[1]]
-                    log_prob = own.log_prob(inside, len(work.planes.coded)).double()
-                    sums[work.image] += kl[index].item(), -log_prob.sum().item()
-        sums /= n_samples * math.log(2.0)
+                    bits = coded_bits(own, inside, len(work.planes.coded)).double()
+                    sums[work.image] += kl[index].item() / math.log(2.0), bits.sum().item()
+        sums /= n_samples
         return [Ideal(kl, likelihood) for kl, likelihood in sums.tolist()]
 
     def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:

@@ -77,6 +77,20 @@ class LogisticParameters:
             pixels: Whole numbers 0 .. 255 in floating point.
             n_channels: 1 counts red alone, as for grey images, whose other colours tell nothing.
         """
+        log_bin = self.log_bins(pixels, n_channels).sum(2)
+        if self.logit is None:
+            return log_bin[:, 0]
+        return torch.logsumexp(log_bin + torch.log_softmax(self.logit, 1), dim=1)
+
+    def log_bins(
+        self, pixels: Float[Tensor, "n 3 h w"], n_channels: int = 3
+    ) -> Float[Tensor, "n k c h w"]:
+        """Log-probability of each value under each component, given the colours before it, in nats.
+
+        Args:
+            pixels: Whole numbers 0 .. 255 in floating point.
+            n_channels: c; 1 leaves out all but red.
+        """
         centred = pixels[:, None] - self.conditional_mean(pixels)
         centred, log_scale = centred[:, :, :n_channels], self.log_scale[:, :, :n_channels]
         inverse_scale = torch.exp(-log_scale)
@@ -86,10 +100,7 @@ class LogisticParameters:
         log_inside = log_below + log_above + torch.log(-torch.expm1(-inverse_scale))
         value = pixels[:, None, :n_channels]
         log_bin = torch.where(value < 0.5, log_below, log_inside)
-        log_bin = torch.where(value > 254.5, log_above, log_bin).sum(2)
-        if self.logit is None:
-            return log_bin[:, 0]
-        return torch.logsumexp(log_bin + torch.log_softmax(self.logit, 1), dim=1)
+        return torch.where(value > 254.5, log_above, log_bin)
 
     def typical(self) -> Float[Tensor, "n 3 h w"]:
         """Each pixel at the mean of its likeliest component, colour by colour, in 0 .. 255."""
