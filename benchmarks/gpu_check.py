@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from irec.codec import Codec, make_codec
+from irec.defaults import SAMPLES
 from irec.images import image_paths, read_image
 from irec.models.zoo import available_checkpoints, load_checkpoint
 
-SAMPLES = Path(__file__).parent.parent / "irec" / "datamodules" / "samples"
 CONFIGS = Path(__file__).parent.parent / "lightning_configs"
 
 

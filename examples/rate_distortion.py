@@ -6,8 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from irec.codec import load_codec
-from irec.images import read_image
-from irec.metrics.quality import psnr_db
+from irec.images import psnr_db, read_image
 
 
 def main(image: Path, plot: Path, qualities: tuple[float, ...] = (0, 25, 50, 75, 100)) -> None:

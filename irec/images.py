@@ -1,4 +1,4 @@
-"""Images as uint8 arrays: reading and writing files, and taking what Python callers hold.
+"""Images as uint8 arrays: files, what Python callers hold, and how far two images differ.
 
 Pixels are turned as a camera's EXIF note says, in files and in Pillow images alike, since without
 the note the picture would come back lying on its side. What would change them otherwise is refused
@@ -9,6 +9,7 @@ A leaf, as ``irec.errors`` is: every layer may import it.
 
 import contextlib
 import io
+import math
 import sys
 import warnings
 from collections.abc import Collection, Iterator
@@ -254,8 +255,7 @@ def encode_image(
         raise UnsupportedImageError(f"{suffix} files do not hold {_KINDS[channels]}; choose .png")
     buffer = io.BytesIO()
     try:
-        # Pillow takes one grey channel without its axis only.
-        Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(
+        as_pillow(pixels).save(
             buffer, file_format, **settings, **pillow_options(metadata or Metadata(), file_format)
         )
     except (OSError, ValueError) as error:
@@ -264,6 +264,30 @@ def encode_image(
             f"{width}x{height} pixels do not fit into a {suffix} file; choose .png"
         ) from error
     return buffer.getvalue()
+
+
+def psnr_db(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> float:
+    """Peak signal-to-noise ratio in dB, the squared error averaged over pixels and channels.
+
+    Args:
+        a: uint8 [h, w, c], any number of channels.
+        b: The other image; the order does not matter.
+
+    Returns:
+        10 log10(255^2 / MSE); infinity for equal images.
+    """
+    squared_error = float(np.square(np.subtract(a, b, dtype=np.float64)).mean())
+    return 10.0 * math.log10(255.0**2 / squared_error) if squared_error else math.inf
+
+
+def as_pillow(pixels: UInt8[np.ndarray, "h w c"]) -> Image.Image:
+    """Return a Pillow image, which has one grey channel without its axis only."""
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def without_alpha(pixels: UInt8[np.ndarray, "h w _c"]) -> UInt8[np.ndarray, "h w c"]:
+    """Return the colours of an image: c is 1 or 3."""
+    return pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]
 
 
 def check_output_suffix(suffix: str) -> None:

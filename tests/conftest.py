@@ -8,9 +8,14 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 # Before anything of irec is imported: the hook rewrites modules as they load.
 jaxtyping.install_import_hook("irec", "beartype.beartype")
+
+# How long an example takes depends on what else runs; pytest-timeout sees to the rest.
+settings.register_profile("irec", deadline=None)
+settings.load_profile("irec")
 
 # More threads than cores make small convolutions slower.
 torch.set_num_threads(2)

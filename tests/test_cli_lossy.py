@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 from irec.cli import main
 from irec.codec import decompress
 from irec.commands.app import app
-from irec.images import read_image
-from irec.metrics.quality import psnr_db
+from irec.images import psnr_db, read_image
 from tests.checkpoints import write_transform_checkpoint
 from tests.pictures import picture
 from tests.processes import FOLDER

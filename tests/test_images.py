@@ -1,5 +1,6 @@
 import contextlib
 import io
+import math
 import struct
 import zlib
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from irec.errors import DataError, IrecError, UnsupportedImageError
-from irec.images import as_array, encode_image, from_any, image_paths, read_image
+from irec.images import as_array, encode_image, from_any, image_paths, psnr_db, read_image
 from tests.pictures import noise
 
 
@@ -160,7 +161,7 @@ def test_truncated_files_are_refused(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "BMP", "TIFF", "JPEG", "PPM", "GIF"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_damage_ends_in_an_image_or_a_named_error(tmp_path_factory, file_format, changes):
     buffer = io.BytesIO()
@@ -235,3 +236,15 @@ def test_folders_are_searched_for_visible_image_files(tmp_path):
         image_paths(tmp_path / "absent")
     with pytest.raises(DataError, match=r"no .*\.png.* file in it"):
         image_paths(tmp_path / "folder.png")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_psnr_of_known_errors(channels):
+    image = np.full((5, 7, channels), 100, np.uint8)
+    assert psnr_db(image, image) == math.inf
+    assert psnr_db(image, image + 1) == pytest.approx(20 * math.log10(255))
+    # uint8 must not wrap around: 100 - 110 is -10.
+    assert psnr_db(image, image + 10) == pytest.approx(20 * math.log10(25.5))
+    one_wrong = image.copy()
+    one_wrong[0, 0, 0] += 50
+    assert psnr_db(one_wrong, image) == pytest.approx(10 * math.log10(255**2 / (2500 / image.size)))

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "terminal": set(),
     **{part: LEAVES for part in BELOW_CODEC | BESIDE},
     "bitstream": LEAVES | {"coding"},
-    "codec": LEAVES | BELOW_CODEC | {"metrics"},
+    "codec": LEAVES | BELOW_CODEC,
     "measuring": LEAVES | BELOW_CODEC | BESIDE | {"codec"},
     "callbacks": LEAVES | BELOW_CODEC | BESIDE | {"codec", "measuring", "lightning_modules"},
     "lightning_modules": LEAVES | BELOW_CODEC | BESIDE | {"codec", "measuring"},

@@ -16,6 +16,7 @@ from PIL import Image
 
 from irec.bitstream.bits import BitReader, BitWriter
 from irec.errors import CorruptFileError, TruncatedFileError, UnsupportedImageError
+from irec.images import as_pillow
 from irec.metadata import Metadata
 
 _N_FILTERS = 3
@@ -141,7 +142,7 @@ _RIFF_BYTES = 20
 def store(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
     """Compress an image without a model; at most one byte longer than its values."""
     height, width, n_channels = pixels.shape
-    image = Image.fromarray(pixels[:, :, 0] if n_channels == 1 else pixels)
+    image = as_pillow(pixels)
     candidates = [bytes([_RAW]) + pixels.tobytes()]
     if max(height, width) <= _MAX_WEBP_SIDE:
         colour = image.convert("RGBA" if n_channels in (2, 4) else "RGB")

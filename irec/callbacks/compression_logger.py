@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
+from irec.datamodules.image_files import as_rgb
 from irec.evaluation.lossy_results import operating_points
 from irec.evaluation.results import LossyResult, Row, totals
 from irec.lightning_modules.predict import PredictModule
@@ -18,6 +19,8 @@ from irec.measuring.compression import CompressedBatch
 from irec.metrics.set_means import gather
 
 _THUMBNAIL_SIDE = 128
+# At most so many of each process; they are decoded from their files.
+_N_THUMBNAILS = 16
 
 Picture = UInt8[np.ndarray, "h w c"]
 
@@ -25,15 +28,9 @@ Picture = UInt8[np.ndarray, "h w c"]
 class CompressionLogger(Callback):
     """Collects a few images of all ranks, originals beside what files decode to; rank 0 logs."""
 
-    def __init__(self, resolved: Mapping[str, Any] | None = None, n_thumbnails: int = 16) -> None:
-        """Say what is shown.
-
-        Args:
-            resolved: The whole configuration of the run, data set included.
-            n_thumbnails: At most so many of each process; they are decoded from their files.
-        """
-        self.resolved = dict(resolved or {})
-        self.n_thumbnails = n_thumbnails
+    def __init__(self, resolved: Mapping[str, Any]) -> None:
+        """Say what was run: `resolved` is the whole configuration, data set included."""
+        self.resolved = dict(resolved)
         self._pairs: list[tuple[str, Picture]] = []
 
     def on_predict_batch_end(
@@ -46,7 +43,7 @@ class CompressionLogger(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep thumbnails of the first images."""
-        for image in outputs.images[: self.n_thumbnails - len(self._pairs)]:
+        for image in outputs.images[: _N_THUMBNAILS - len(self._pairs)]:
             decoded = pl_module.run.codec.decode(image.data)
             pair = np.hstack([_thumbnail(image.pixels), _thumbnail(decoded)])
             self._pairs.append((_caption(image.result), pair))
@@ -122,7 +119,6 @@ def _caption(row: Row) -> str:
 
 def _thumbnail(pixels: UInt8[np.ndarray, "_h _w _c"]) -> Picture:
     """At most so many pixels high and wide; grey becomes colour, alpha is dropped."""
-    colour = pixels[:, :, [0, 0, 0] if pixels.shape[2] <= 2 else [0, 1, 2]]
-    image = Image.fromarray(np.ascontiguousarray(colour))
+    image = Image.fromarray(as_rgb(pixels))
     image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
     return np.asarray(image)

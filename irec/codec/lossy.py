@@ -35,7 +35,7 @@ from irec.codec.qualities import Qualities, first_that_fits, interpolated
 from irec.codec.tiles import Planes, Tile, join_planes, split_planes
 from irec.coding import TensorCode
 from irec.errors import CorruptFileError, InvalidParameterError
-from irec.metrics.quality import psnr_db
+from irec.images import psnr_db
 from irec.models.exact import neutral_torch
 from irec.models.lossy_model import POSITION_PIXELS, LossyModel
 from irec.models.sources import LatentSource, PosteriorSampler

@@ -1,7 +1,6 @@
 """``irec benchmark``: measure parts of irec without images, weights or a network."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from irec.commands.benchmark_posteriors import (
 )
 from irec.commands.benchmark_training import benchmark_training
 from irec.commands.options import ForceOption
+from irec.files import write_atomically
 from irec.terminal import show_table
 
 _KL_NATS = (30.0, 100.0, 300.0)
@@ -105,7 +105,7 @@ def benchmark_coder(
         found = benchmark_posteriors(checkpoint, images, side, quality, console.print)
         show_table(posteriors_table(checkpoint, found))
         if json_path is not None:
-            _write_whole(json_path, json.dumps([asdict(row) for row in found], indent=2) + "\n")
+            _write(json_path, found)
         return found
     rows = []
     for kl_nats in _KL_NATS:
@@ -115,7 +115,7 @@ def benchmark_coder(
             console.print(f"{name} coder, {kl_nats:.0f} nats: done")
     show_table(_table(rows))
     if json_path is not None:
-        _write_whole(json_path, json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        _write(json_path, rows)
     return rows
 
 
@@ -180,6 +180,11 @@ def _measure(name: str, code: _CodeTensor, kl_nats: float, n_tensors: int) -> Co
     return CoderRow(name, kl_nats, _N_DIMS, *means)
 
 
+def _write(path: Path, rows: list[CoderRow] | list[PosteriorRow]) -> None:
+    text = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
+    write_atomically(path, text, overwrite=True)
+
+
 def _table(rows: list[CoderRow]) -> Table:
     table = Table(title=f"Samples of {_N_DIMS} Gaussian dimensions, nats and seconds")
     for heading in ("coder", "KL", "sent", "log-ratio", "excess / KL", "encode", "decode"):
@@ -195,16 +200,3 @@ def _table(rows: list[CoderRow]) -> Table:
             f"{row.decode_s:.4f}",
         )
     return table
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that is whole or not there at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -13,13 +13,12 @@ from torch.distributions import Normal
 from irec.codec import Codec, make_codec
 from irec.coding import CoderSettings, SearchSettings, decode, encode, kl_nats, log_ratio_nats
 from irec.coding.faithful import FaithfulSettings, Sampler, decode_faithful, encode_faithful
+from irec.defaults import SAMPLES
 from irec.errors import InvalidParameterError
 from irec.images import image_paths, read_picture
 from irec.models.zoo import load_checkpoint
 
 _EFFORTS = (1, 5, 9)
-# Found by path, as importing it would import Lightning.
-_SAMPLES = Path(__file__).parent.parent / "datamodules" / "samples"
 # A dimension of more nats holds most of what a dense tensor's dimensions hold.
 _DENSE_NATS = 1.0
 
@@ -74,7 +73,7 @@ def benchmark_posteriors(
     """
     codec = make_codec(load_checkpoint(checkpoint))
     pairs: list[tuple[int, Pair]] = []
-    for path in image_paths(images or _SAMPLES):
+    for path in image_paths(images or SAMPLES):
         pairs += enumerate(posteriors_of(codec, path, side, quality))
     rows: list[PosteriorRow] = []
     for name, code in _coders(codec.profile.coder).items():

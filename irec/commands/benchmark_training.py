@@ -109,7 +109,7 @@ def benchmark_training(
     show_table(_table(rows))
     if json_path is not None:
         text = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
-        write_atomically(json_path, text.encode(), overwrite=True)
+        write_atomically(json_path, text, overwrite=True)
     return rows
 
 

@@ -81,7 +81,7 @@ def _images(sources: Sequence[Path]) -> "Iterator[NamedImage]":
     """All images in RGB or grey, without alpha: not all codecs know it."""
     from irec.datamodules.batches import NamedImage
     from irec.datamodules.image_files import read_array
-    from irec.images import image_paths, read_image
+    from irec.images import image_paths, read_image, without_alpha
 
     for source in sources:
         if source.suffix == ".npy":
@@ -89,10 +89,8 @@ def _images(sources: Sequence[Path]) -> "Iterator[NamedImage]":
                 yield NamedImage(f"{source.stem}_{index:05d}", pixels)
             continue
         for path in image_paths(source) if source.is_dir() else [source]:
-            pixels = read_image(path)
-            colour = pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]
             name = str(path.relative_to(source)) if source.is_dir() else path.name
-            yield NamedImage(name, colour.copy())
+            yield NamedImage(name, without_alpha(read_image(path)).copy())
 
 
 def _ours(
@@ -124,7 +122,8 @@ def _ours(
 
 def _theirs(codec: "ReferenceCodec", images: "Sequence[NamedImage]") -> "list[Measurement]":
     from irec.evaluation.measurements import measure_reference
-    from irec.metrics.quality import ms_ssim, psnr_db
+    from irec.images import psnr_db
+    from irec.metrics.quality import ms_ssim
 
     measured = []
     for name, pixels in images:

@@ -7,10 +7,8 @@ import typer
 
 from irec.commands.batch import one_line_errors
 from irec.commands.jobs import UsageError
+from irec.defaults import SAMPLES
 from irec.terminal import say
-
-# The bundled photographs, by their place: they lie beside a module that imports Lightning.
-_SAMPLES = Path(__file__).parent.parent / "datamodules" / "samples"
 
 
 def export(
@@ -49,6 +47,6 @@ def export(
         from irec.datamodules.image_files import read_sources
         from irec.models.zoo import load_checkpoint
 
-        export_checkpoint(run, output, list(read_sources(images or [_SAMPLES])))
+        export_checkpoint(run, output, list(read_sources(images or [SAMPLES])))
         fingerprint = load_checkpoint(output).fingerprint.hex()
     say(f"{run} -> {output} (fingerprint {fingerprint})")

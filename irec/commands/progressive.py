@@ -17,7 +17,7 @@ from irec.commands.options import (
 )
 from irec.errors import BitstreamError
 from irec.files import read_file
-from irec.images import read_image
+from irec.images import psnr_db, read_image
 from irec.terminal import say, show_table
 
 if TYPE_CHECKING:
@@ -74,8 +74,6 @@ def _measure(
     codec: "Codec", data: bytes, pixels: "np.ndarray", n_points: int, original: Path
 ) -> Points:
     """(Bytes, PSNR in dB) of beginnings from the shortest that decodes to the whole file."""
-    from irec.metrics.quality import psnr_db
-
     description = codec.describe(data)
     header, front = description.header, description.shortest_beginning or 0
     n_colours = header.colour.n_colour_channels

@@ -10,7 +10,7 @@ from PIL import Image
 
 from irec.datamodules.archives import Member
 from irec.errors import DataError, IrecError
-from irec.images import as_array, image_paths, read_image
+from irec.images import as_array, image_paths, read_image, without_alpha
 
 
 def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -38,7 +38,7 @@ def read_member(member: Member) -> UInt8[np.ndarray, "h w c"]:
 
 def as_rgb(pixels: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
     """Repeat greyscale, drop alpha."""
-    colour = pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]
+    colour = without_alpha(pixels)
     return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)))
 
 

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, features
 
 from irec.errors import IrecError
+from irec.images import as_pillow
 
 Setting = float | None
 
@@ -98,18 +99,13 @@ def _save(pixels: np.ndarray, file_format: str, options: Mapping[str, Any]) -> b
     if file_format == "JXL":
         importlib.import_module("pillow_jxl")
     buffer = io.BytesIO()
-    _image(pixels).save(buffer, file_format, **options)
+    as_pillow(pixels).save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
 def _open(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def _image(pixels: np.ndarray) -> Image.Image:
-    # Pillow takes one grey channel without its axis only.
-    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
 def _plugin(module: str, name: str, remedy: str) -> Callable[[], str | None]:
@@ -206,14 +202,3 @@ def webp_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes | None:
     if pixels.shape[2] <= 2:
         pixels = pixels[:, :, [0, 0, 0, 1][: pixels.shape[2] + 2]]
     return _save(pixels, "WEBP", {"lossless": True, "quality": 100, "method": 6, "exact": True})
-
-
-def png_bits(pixels: UInt8[np.ndarray, "h w c"]) -> int:
-    """Bits of :func:`png_bytes`."""
-    return 8 * len(png_bytes(pixels))
-
-
-def webp_bits(pixels: UInt8[np.ndarray, "h w c"]) -> int | None:
-    """Bits of :func:`webp_bytes`, or None for images that are too large for WebP."""
-    data = webp_bytes(pixels)
-    return None if data is None else 8 * len(data)

@@ -35,7 +35,7 @@ from irec.files import unfinished
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_AXES: dict[Measure, str] = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM (dB)"}
+AXES: dict[Measure, str] = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM (dB)"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def plot_rate_distortion(
     """
     own = [_Drawn(file, BLUE, "-", True), _Drawn(ideal, BLUE, "--", True)]
     drawn = own + [_as_anchor(curve) for curve in anchors]
-    measures = [measure for measure in _AXES if _finite(file, measure)]
+    measures = [measure for measure in AXES if file.points(measure)]
     with figure(path, (5.6 * max(1, len(measures)), 4.4), title) as drawing:
         for i, measure in enumerate(measures):
             axes = drawing.add_subplot(1, len(measures), i + 1)
@@ -140,7 +140,7 @@ def plot_progressive(
             color=GREY,
             ha="right",
         )
-        axes.set(xlabel="bytes received", ylabel=_AXES["psnr"], xlim=(0, 1.03 * full_bytes))
+        axes.set(xlabel="bytes received", ylabel=AXES["psnr"], xlim=(0, 1.03 * full_bytes))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     _write_csv(path.with_suffix(".csv"), ("bytes_received", "psnr_db"), points)
 
@@ -154,13 +154,9 @@ def _as_anchor(curve: Curve) -> _Drawn:
     return _Drawn(curve, colour, "--" if name.endswith("ideal") else "-", False)
 
 
-def _finite(curve: Curve, measure: Measure) -> list[tuple[float, float]]:
-    return [(bpp, db) for bpp, db in curve.points(measure) if math.isfinite(db)]
-
-
 def _draw_panel(axes: "Axes", drawn: Sequence[_Drawn], measure: Measure) -> None:
-    axes.set(xlabel="bits per pixel", ylabel=_AXES[measure])
-    shown = [(one, _finite(one.curve, measure)) for one in drawn]
+    axes.set(xlabel="bits per pixel", ylabel=AXES[measure])
+    shown = [(one, one.curve.points(measure)) for one in drawn]
     shown = [(one, points) for one, points in shown if points]
     x_limit, y_limits = _limits(shown)
     for one, points in shown:

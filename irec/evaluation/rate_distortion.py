@@ -41,22 +41,22 @@ class Curve:
         return cls(label, bpp, psnr_db, ms_ssim)
 
     def points(self, measure: Measure) -> list[tuple[float, float]]:
-        """(bpp, dB) of the points that have the measure; MS-SSIM as -10 log10(1 - MS-SSIM)."""
-        if measure == "psnr":
-            return list(zip(self.bpp, self.psnr_db, strict=True))
-        decibels = [as_decibels(value) for value in self.ms_ssim]
+        """(bpp, dB) of the points of finite quality; MS-SSIM as -10 log10(1 - MS-SSIM)."""
+        decibels = self.psnr_db if measure == "psnr" else map(as_decibels, self.ms_ssim)
         pairs = zip(self.bpp, decibels, strict=True)
-        return [(bpp, value) for bpp, value in pairs if value is not None]
+        return [(bpp, db) for bpp, db in pairs if db is not None and math.isfinite(db)]
 
 
-def file_curve(points: Sequence[OperatingPoint], label: str = "irec, files") -> Curve:
+def file_curve(points: Sequence[OperatingPoint]) -> Curve:
     """Return what the files take and what they decode to."""
-    return Curve.of(label, [(p.file_bpp, p.psnr_db, p.ms_ssim) for p in points])
+    return Curve.of("irec, files", [(p.file_bpp, p.psnr_db, p.ms_ssim) for p in points])
 
 
-def ideal_curve(points: Sequence[OperatingPoint], label: str = "irec, ideal") -> Curve:
+def ideal_curve(points: Sequence[OperatingPoint]) -> Curve:
     """Return what exact posterior samples would take, at KL bits, and what they decode to."""
-    return Curve.of(label, [(p.ideal_bpp, p.ideal_psnr_db, p.ideal_ms_ssim) for p in points])
+    return Curve.of(
+        "irec, ideal", [(p.ideal_bpp, p.ideal_psnr_db, p.ideal_ms_ssim) for p in points]
+    )
 
 
 def merged_points(results: Sequence[Results]) -> list[OperatingPoint]:

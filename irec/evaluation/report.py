@@ -21,8 +21,10 @@ from irec.evaluation.measurements import (
     mean_bpd,
 )
 from irec.evaluation.plot_style import BLUE, GREEN, GREY, VERMILION
+from irec.evaluation.plots import AXES
 from irec.evaluation.rate_distortion import Curve
 from irec.evaluation.results import Row, totals
+from irec.images import as_pillow
 
 _TEMPLATE = Path(__file__).parent / "report.html.j2"
 _THUMBNAIL_SIDE = 160
@@ -181,18 +183,14 @@ def _plot(curves: Sequence[Curve]) -> str:
     """PSNR and MS-SSIM over bits per pixel, as an SVG to stand in a page."""
     from matplotlib.figure import Figure
 
-    measures = [
-        measure for measure in ("psnr", "ms_ssim") if any(_finite(c, measure) for c in curves)
-    ]
+    measures = [measure for measure in AXES if any(c.points(measure) for c in curves)]
     drawing = Figure(figsize=(5.2 * len(measures), 3.8), layout="constrained")
     for index, measure in enumerate(measures):
         axes = drawing.add_subplot(1, len(measures), index + 1)
         for curve, colour in zip(curves, _COLOURS * len(curves), strict=False):
-            if points := _finite(curve, measure):
+            if points := curve.points(measure):
                 axes.plot(*zip(*points, strict=True), "o-", color=colour, label=curve.label, ms=3)
-        axes.set(
-            xlabel="bits per pixel", ylabel=f"{'PSNR' if measure == 'psnr' else 'MS-SSIM'} (dB)"
-        )
+        axes.set(xlabel="bits per pixel", ylabel=AXES[measure])
         axes.grid(alpha=0.3)
         if index == 0:
             axes.legend(fontsize=8)
@@ -200,10 +198,6 @@ def _plot(curves: Sequence[Curve]) -> str:
     drawing.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]
-
-
-def _finite(curve: Curve, measure: Any) -> list[tuple[float, float]]:
-    return [(bpp, db) for bpp, db in curve.points(measure) if math.isfinite(db)]
 
 
 def _shown(picture: Picture) -> dict[str, Any]:
@@ -227,6 +221,4 @@ def _as_url(pixels: np.ndarray, lossless: bool = True) -> str:
 
 
 def _as_image(pixels: np.ndarray) -> Image.Image:
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[:, :, 0]
-    return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
+    return as_pillow(np.ascontiguousarray(pixels)).convert("RGB")

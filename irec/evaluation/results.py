@@ -171,8 +171,8 @@ def results_table(rows: Sequence[Row]) -> Table:
 def write_results(
     folder: Path,
     rows: Sequence[Row],
-    settings: Mapping[str, Any] | None = None,
-    failed: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any],
+    failed: Mapping[str, str],
 ) -> None:
     """Write results.csv and results.json into `folder`.
 
@@ -192,9 +192,9 @@ def write_results(
     writer.writerows(dicts)
     write_atomically(folder / "results.csv", table.getvalue(), overwrite=True)
     document = {
-        "settings": dict(settings or {}),
+        "settings": dict(settings),
         "images": dicts,
-        "failed": dict(failed or {}),
+        "failed": dict(failed),
         "total": without_infinity(totals(rows)),
         **_dispatch(rows, lambda _: {}, _operating_points_entry),
     }

@@ -10,10 +10,11 @@ from jaxtyping import UInt8
 from irec.codec import Codec, Encoded, Ideal
 from irec.datamodules.batches import FailedImage, NamedImage
 from irec.errors import IrecError, ran_out_of_memory
-from irec.evaluation.codecs import png_bits, webp_bits
+from irec.evaluation.codecs import png_bytes, webp_bytes
 from irec.evaluation.results import ImageResult, LossyResult
+from irec.images import psnr_db, without_alpha
 from irec.measuring.compression import CompressedBatch, CompressedImage
-from irec.metrics.quality import ms_ssim, psnr_db
+from irec.metrics.quality import ms_ssim
 
 
 def measure(
@@ -96,6 +97,7 @@ def _lossless_row(
 ) -> ImageResult:
     decode_s = _verify(codec, image, encoded, image.pixels)
     height, width, channels = image.pixels.shape
+    webp = webp_bytes(image.pixels)
     return ImageResult(
         name=image.name,
         height=height,
@@ -109,8 +111,8 @@ def _lossless_row(
         residual_bits=encoded.residual_bits,
         encode_s=encode_s,
         decode_s=decode_s,
-        png_bits=png_bits(image.pixels),
-        webp_bits=webp_bits(image.pixels),
+        png_bits=8 * len(png_bytes(image.pixels)),
+        webp_bits=None if webp is None else 8 * len(webp),
     )
 
 
@@ -121,8 +123,8 @@ def _lossy(
     encoded = codec.encode(image.pixels, quality)
     encode_s = time.perf_counter() - start
     decode_s = _verify(codec, image, encoded, encoded.pixels)
-    original = colour_of(image.pixels)
-    decoded = colour_of(encoded.pixels)
+    # Alpha is exact anyway.
+    original, decoded = without_alpha(image.pixels), without_alpha(encoded.pixels)
     ideal = codec.ideal(image.pixels, quality, ideal_samples)
     ideal_psnr, ideal_similarity = _mean_distance(original, ideal)
     height, width, channels = original.shape
@@ -163,15 +165,10 @@ def _mean_distance(
     original: UInt8[np.ndarray, "h w c"], ideal: Ideal
 ) -> tuple[float, float | None]:
     """PSNR and MS-SSIM of exact posterior samples, averaged."""
-    samples = [colour_of(pixels) for pixels in ideal.pixels]
+    samples = [without_alpha(pixels) for pixels in ideal.pixels]
     similarities = [ms_ssim(original, sample) for sample in samples]
     known = [similarity for similarity in similarities if similarity is not None]
     return (
         float(np.mean([psnr_db(original, sample) for sample in samples])),
         float(np.mean(known)) if known else None,
     )
-
-
-def colour_of(pixels: UInt8[np.ndarray, "h w _c"]) -> UInt8[np.ndarray, "h w c"]:
-    """Return an image without its alpha, which is exact anyway."""
-    return pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]

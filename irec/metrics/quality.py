@@ -1,6 +1,6 @@
-"""How close a decoded image is to its original: PSNR and MS-SSIM of 8-bit images.
+"""MS-SSIM: how close a decoded 8-bit image is to its original.
 
-MS-SSIM is that of Wang, Simoncelli and Bovik 2003, in the convention of published rate-distortion
+It is that of Wang, Simoncelli and Bovik 2003, in the convention of published rate-distortion
 curves (TensorFlow's ``ssim_multiscale``, pytorch-msssim): means over the windows that lie within
 the image, the product over scales for each channel, then the mean over channels. torchmetrics'
 version also counts windows beyond the border at the coarsest scale and multiplies means over
@@ -24,19 +24,6 @@ _LUMINANCE_CONSTANT = (0.01 * PEAK) ** 2
 _CONTRAST_CONSTANT = (0.03 * PEAK) ** 2
 
 
-def psnr_db(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> float:
-    """Peak signal-to-noise ratio in dB, the squared error averaged over pixels and channels.
-
-    Args:
-        a: uint8 [h, w, c], any number of channels.
-        b: The other image; the order does not matter.
-
-    Returns:
-        10 log10(255^2 / MSE); infinity for equal images.
-    """
-    return float(batch_psnr_db(_as_batch(a), _as_batch(b)))
-
-
 def ms_ssim(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> float | None:
     """Multi-scale structural similarity, 0 to 1; 1 for equal images.
 
@@ -51,14 +38,6 @@ def ms_ssim(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> flo
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
     return float(batch_ms_ssim(_as_batch(a), _as_batch(b)))
-
-
-def batch_psnr_db(
-    a: UInt8[Tensor, "n c h w"], b: UInt8[Tensor, "n c h w"]
-) -> Float64[Tensor, " n"]:
-    """:func:`psnr_db` of each image of a batch, uint8 [n, c, h, w], on its own device."""
-    squared_error = (a.double() - b.double()).square().mean(dim=(1, 2, 3))
-    return 10.0 * (PEAK**2 / squared_error).log10()
 
 
 def batch_ms_ssim(

@@ -38,25 +38,23 @@ class LatentSource(Protocol):
 class PriorSampler:
     """Draws every latent tensor from its prior: samples of the model."""
 
-    def __init__(self, temperature: float = 1.0, generator: torch.Generator | None = None) -> None:
+    def __init__(self, generator: torch.Generator | None = None) -> None:
         """Set up the sampler.
 
         Args:
-            temperature: Factor on the prior's standard deviation; 0 gives the prior means.
             generator: Source of randomness; torch's global one where it is None.
         """
-        self.temperature = temperature
         self.generator = generator
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
-        """Draw z ~ N(mean, (temperature * scale)^2)."""
+        """Draw z ~ N(mean, scale^2)."""
         noise = torch.randn(
             prior.loc.shape,
             generator=self.generator,
             dtype=prior.loc.dtype,
             device=prior.loc.device,
         )
-        return prior.loc + self.temperature * prior.scale * noise
+        return prior.loc + prior.scale * noise
 
 
 class PosteriorSampler:

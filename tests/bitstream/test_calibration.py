@@ -38,7 +38,7 @@ def mixtures(seed: int, n_channels: int = 3, size: int = 6) -> LogisticParameter
 
 
 @given(chain=st.lists(COLOUR, min_size=1, max_size=4), repeat=st.integers(1, 3))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_calibrations_come_back_between_pixels(chain, repeat):
     pixels = np.arange(108, dtype=np.uint8).reshape(3, 6, 6)
     parameters = quantise(mixtures(0), 0)
@@ -56,7 +56,6 @@ def test_calibrations_come_back_between_pixels(chain, repeat):
 
 
 @given(one=GREY, before=GREY)
-@settings(deadline=None)
 def test_grey_calibrations_take_as_many_bits_as_they_say(one, before):
     encoder = ResidualEncoder()
     one.write(encoder, before, 1)
@@ -66,7 +65,7 @@ def test_grey_calibrations_take_as_many_bits_as_they_say(one, before):
 
 
 @given(one=COLOUR, seed=st.integers(0, 9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_integers_do_what_floats_say_within_a_step(one, seed):
     given_ = mixtures(seed)
     exact = one.apply(quantise(given_, 0))
@@ -98,7 +97,7 @@ def test_integers_do_what_floats_say_within_a_step(one, seed):
 
 
 @given(one=COLOUR)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_furthest_corrections_stay_on_the_grids(one):
     high = quantise(mixtures(1), 0)
     extreme = QuantisedParameters(
@@ -120,7 +119,7 @@ def test_the_furthest_corrections_stay_on_the_grids(one):
 
 
 @given(data=st.binary(min_size=4, max_size=40))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_any_bytes_are_a_calibration_or_an_error(data):
     decoder, before = ResidualDecoder(data), Calibration()
     try:

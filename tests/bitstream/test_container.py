@@ -92,7 +92,7 @@ def assert_equal(first: Bitstream, second: Bitstream) -> None:
             assert torch.equal(a.indices, b.indices)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(streams())
 def test_streams_round_trip_and_every_bit_is_accounted_for(case):
     stream, plan = case
@@ -220,7 +220,7 @@ def test_a_large_lossy_image_has_a_byte_for_each_65536_pixels():
         unpack(filled, lambda header: plan)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(streams(), st.data())
 def test_any_beginning_of_a_lossy_payload_gives_the_indices_in_it(case, data):
     stream, plan = case

@@ -140,7 +140,7 @@ def test_every_single_bit_flip_ends_in_a_typed_error():
             decode(bytes(damaged))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.integers(0, len(FILE) - 1), st.integers(0, 255), min_size=1, max_size=9))
 def test_changed_bytes_end_in_a_typed_error_or_change_no_pixel(changes: dict[int, int]):
     damaged = bytearray(FILE)
@@ -153,7 +153,7 @@ def test_changed_bytes_end_in_a_typed_error_or_change_no_pixel(changes: dict[int
     np.testing.assert_array_equal(pixels, PIXELS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=60))
 def test_garbage_behind_a_good_header_ends_in_a_typed_error(rest: bytes):
     with pytest.raises(BitstreamError):

@@ -52,7 +52,7 @@ def tiles(draw: st.DrawFn) -> tuple[np.ndarray, QuantisedParameters]:
     return pixels, quantise(parameters, draw(st.integers(0, 15)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tiles())
 def test_pixels_round_trip_under_any_parameters(tile):
     pixels, parameters = tile
@@ -62,7 +62,7 @@ def test_pixels_round_trip_under_any_parameters(tile):
     np.testing.assert_array_equal(decode_pixels(data, parameters), pixels)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(tiles(), min_size=1, max_size=4))
 def test_tiles_share_one_stream(many):
     encoder = ResidualEncoder()
@@ -144,7 +144,7 @@ def test_a_stream_is_never_too_short_for_its_number_of_values():
         decode_pixels(data[:3], parameters)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=64), tiles())
 def test_garbage_gives_pixels_or_a_typed_error(data: bytes, tile):
     pixels, parameters = tile

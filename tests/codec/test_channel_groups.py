@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal
 
@@ -43,7 +43,6 @@ def codes_of(n_steps):
     return [TensorCode(n, 0, torch.zeros(0, dtype=torch.int64)) for n in n_steps]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.integers(1, 3000)), min_size=1, max_size=5),
 )

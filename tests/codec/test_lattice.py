@@ -31,7 +31,7 @@ def codec_without_latents(tmp_path_factory):
     seed=st.integers(0, 100),
     is_noise=st.booleans(),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 def test_any_image_comes_back(
     codec, codec_without_latents, height, width, channels, seed, is_noise
 ):
@@ -109,7 +109,7 @@ def good(codec):
     return codec.encode(picture(12, 10, 3)).data
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_damaged_files_end_in_typed_errors(codec, good, data):
     damaged = bytearray(good)

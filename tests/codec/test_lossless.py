@@ -33,7 +33,7 @@ def codec(checkpoint):
     seed=st.integers(0, 100),
     is_noise=st.booleans(),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_any_image_comes_back(codec, height, width, channels, seed, is_noise):
     image = picture(height, width, channels, seed)
     if is_noise:

@@ -16,7 +16,7 @@ from irec.errors import (
     TruncatedFileError,
     UnsupportedImageError,
 )
-from irec.metrics.quality import psnr_db
+from irec.images import psnr_db
 from irec.models.zoo import load_checkpoint
 from tests.checkpoints import write_lossy_checkpoint, write_transform_checkpoint
 from tests.pictures import picture

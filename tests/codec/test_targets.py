@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from irec.codec.qualities import first_that_fits, interpolated
@@ -40,7 +40,6 @@ def test_exact_estimates_find_the_highest_that_fits_whatever_the_sizes(case):
     assert n_made <= 2
 
 
-@settings(deadline=None)
 @given(sizes_and_limits, st.data())
 def test_whatever_the_estimates_the_answer_fits_and_the_next_does_not(case, data):
     sizes, limit = case

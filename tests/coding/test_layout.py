@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from irec.coding.layout import make_layout
@@ -14,7 +14,6 @@ def layout_of(n_dims, n_steps, seed=0, tensor=0, coder=None):
     return make_layout(n_dims, n_steps, 0, coder or CoderSettings(), randomness)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 900), st.integers(1, 9), st.integers(1, 8))
 def test_every_dimension_and_step_is_dealt_once(n_dims, n_steps, steps_per_block, per_stream):
     coder = CoderSettings(steps_per_block=steps_per_block, blocks_per_stream=per_stream)

@@ -45,7 +45,7 @@ def test_step_order_sends_each_step_of_all_blocks_and_then_the_next():
     assert step.tolist() == [0, 1, 2] * 4 + [0, 1]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.sampled_from(["step", "block"]), st.integers(1, 150), st.integers(1, 40), st.data())
 def test_a_prefix_fixes_the_blocks_that_it_completes(order, n_dims, n_steps, data):
     coder = coder_of(order)

@@ -31,9 +31,7 @@ GOLDEN_PRIOR = [0.027982428669929504, -0.7135011553764343, -0.19080665707588196]
 GOLDEN_CODE = (1, 8, [35])
 
 
-@settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.lists(st.integers(0, 6), max_size=4),
     seed=st.integers(0, (1 << 64) - 1),

@@ -15,7 +15,7 @@ def irec(*arguments):
 
 def written(folder, rows):
     folder.mkdir(parents=True, exist_ok=True)
-    write_results(folder, rows)
+    write_results(folder, rows, {}, {})
     return folder / "results.json"
 
 

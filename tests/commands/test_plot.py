@@ -14,7 +14,7 @@ def irec(*arguments):
 
 @pytest.fixture
 def results(tmp_path):
-    write_results(tmp_path, lossy_curve_rows())
+    write_results(tmp_path, lossy_curve_rows(), {}, {})
     return tmp_path / "results.json"
 
 

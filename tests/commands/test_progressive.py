@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from irec.codec import LossyCodec, decompress
-from irec.images import read_image
-from irec.metrics.quality import psnr_db
+from irec.images import psnr_db, read_image
 from tests.pictures import picture
 
 

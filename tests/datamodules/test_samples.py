@@ -1,7 +1,8 @@
 import pytest
 from lightning.pytorch.trainer.states import TrainerFn
 
-from irec.datamodules.samples import SAMPLES, SampleImagesDataModule
+from irec.datamodules.samples import SampleImagesDataModule
+from irec.defaults import SAMPLES
 from irec.errors import DataError
 
 

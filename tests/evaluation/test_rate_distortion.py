@@ -93,6 +93,7 @@ def test_kodak_is_known_by_its_names():
     assert not is_kodak([*KODAK_NAMES, "astronaut"])
 
 
-def test_infinite_quality_stays_in_the_curve():
-    (point,) = operating_points([lossy_row(psnr_db=math.inf)])
-    assert file_curve([point]).points("psnr") == [(1.0, math.inf)]
+def test_infinite_quality_stays_in_the_curve_but_is_no_point():
+    curve = file_curve(operating_points([lossy_row(psnr_db=math.inf)]))
+    assert (curve.bpp, curve.psnr_db) == ((1.0,), (math.inf,))
+    assert curve.points("psnr") == []

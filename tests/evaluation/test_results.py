@@ -43,7 +43,7 @@ def test_an_image_that_webp_cannot_hold_leaves_its_column_empty():
 
 def test_files_hold_what_the_table_shows(tmp_path):
     rows = [row("a"), row("inner/b", scale=2)]
-    write_results(tmp_path, rows)
+    write_results(tmp_path, rows, {}, {})
     document = json.loads((tmp_path / "results.json").read_text())
     assert [image["name"] for image in document["images"]] == ["a", "inner/b"]
     assert document["total"]["file_bits"] == 2400

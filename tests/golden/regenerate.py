@@ -11,6 +11,7 @@ from PIL import Image
 
 import irec
 from irec.codec import codec_for
+from irec.defaults import SAMPLES
 from irec.images import encode_image, read_image
 from irec.metadata import Metadata
 from tests.checkpoints import (
@@ -22,7 +23,6 @@ from tests.checkpoints import (
 from tests.golden import explain
 
 FOLDER = Path(__file__).parent
-SAMPLES = FOLDER.parent.parent / "irec" / "datamodules" / "samples"
 # Tiny models of their own: whatever is shipped may be replaced, and these files still decode.
 LOSSLESS_MODEL, LOSSY_MODEL = FOLDER / "models" / "lossless", FOLDER / "models" / "lossy"
 LATTICE_MODEL = FOLDER / "models" / "lattice"

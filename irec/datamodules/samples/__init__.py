@@ -1,15 +1,12 @@
 """Three bundled photographs to try compression on; their origin stands in the README beside."""
 
-from pathlib import Path
-
 from lightning.pytorch.trainer.states import TrainerFn
 
 from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
+from irec.defaults import SAMPLES
 from irec.errors import DataError
 from irec.images import image_paths
-
-SAMPLES = Path(__file__).parent
 
 
 class SampleImagesDataModule(ImageDataModule):
