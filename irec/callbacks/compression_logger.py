@@ -76,21 +76,21 @@ def _as_wandb(
     }
     if not rows:
         return logged
-    derived = [totals([row]) for row in rows]
+    figures = [totals([row]) for row in rows]
     is_lossy = isinstance(rows[0], LossyResult)
-    rates: tuple[str, ...] = ("file_bpp", "ideal_bpp", "overhead")
+    derived: tuple[str, ...] = ("file_bpp", "ideal_bpp", "overhead")
     if not is_lossy:
-        rates = ("file_bpd", "ideal_bpd", "overhead", "coder_loss", "png_bpd", "webp_bpd")
-    columns = [field.name for field in fields(rows[0])] + list(rates)
+        derived = ("file_bpd", "ideal_bpd", "overhead", "coder_loss", "png_bpd", "webp_bpd")
+    columns = [field.name for field in fields(rows[0])] + list(derived)
     table = wandb.Table(columns=[*columns, "original, decoded"])
-    for row, rate in zip(rows, derived, strict=True):
+    for row, found in zip(rows, figures, strict=True):
         shown = pairs.get(_caption(row))
         picture = None if shown is None else wandb.Image(shown, caption=_caption(row))
-        table.add_data(*asdict(row).values(), *(rate[name] for name in rates), picture)
+        table.add_data(*asdict(row).values(), *(found[name] for name in derived), picture)
     logged |= {
         "images": table,
-        "histograms/overhead": wandb.Histogram([rate["overhead"] for rate in derived]),
-        f"histograms/{rates[0]}": wandb.Histogram([rate[rates[0]] for rate in derived]),
+        "histograms/overhead": wandb.Histogram([found["overhead"] for found in figures]),
+        f"histograms/{derived[0]}": wandb.Histogram([found[derived[0]] for found in figures]),
         "decoded": [wandb.Image(shown, caption=name) for name, shown in pairs.items()],
     }
     return logged | (_curves(rows) if is_lossy else {})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from irec.datamodules.batches import NamedImage
-    from irec.evaluation.codecs import ReferenceCodec
+    from irec.evaluation.codecs import ClassicalCodec
     from irec.evaluation.measurements import Measurement
 
 DEFAULT_CODECS = (
@@ -41,11 +41,11 @@ def evaluate_images(
         UsageError: A codec is unknown.
         DataError: An image cannot be read.
     """
-    from irec.evaluation.codecs import reference_codecs
+    from irec.evaluation.codecs import classical_codecs
     from irec.evaluation.measurements import as_document, by_codec
 
     names = [name.strip() for name in codecs.split(",") if name.strip()]
-    known = reference_codecs()
+    known = classical_codecs()
     images = list(_images(sources))[:max_images]
     measured: list[Measurement] = []
     for name in names:
@@ -98,7 +98,7 @@ def _ours(
 ) -> "list[Measurement]":
     from irec.datamodules.batches import ImageBatch
     from irec.errors import CheckpointError
-    from irec.evaluation.codecs import reference_codecs
+    from irec.evaluation.codecs import classical_codecs
     from irec.evaluation.measurements import measurements_of
     from irec.evaluation.results import read_results
     from irec.measuring.compression import CoderOptions
@@ -109,7 +109,7 @@ def _ours(
     try:
         codec = options.codec(load_checkpoint(name))
     except CheckpointError as error:
-        others = ", ".join(reference_codecs())
+        others = ", ".join(classical_codecs())
         raise UsageError(f"--codecs {name}: {error}; other codecs are {others}") from error
     run = CompressionRun(codec, options, folder)
     for image in images:
@@ -120,14 +120,14 @@ def _ours(
     return measurements_of(read_results(folder / "results.json"))
 
 
-def _theirs(codec: "ReferenceCodec", images: "Sequence[NamedImage]") -> "list[Measurement]":
-    from irec.evaluation.measurements import measure_reference
+def _theirs(codec: "ClassicalCodec", images: "Sequence[NamedImage]") -> "list[Measurement]":
+    from irec.evaluation.measurements import measure_classical
     from irec.images import psnr_db
     from irec.metrics.quality import ms_ssim
 
     measured = []
     for name, pixels in images:
-        measured += measure_reference(codec, name, pixels, psnr_db, ms_ssim)
+        measured += measure_classical(codec, name, pixels, psnr_db, ms_ssim)
         n_files = len(codec.settings)
         say(f"{codec.label}: {name}, {n_files} file{'s' * (n_files != 1)}")
     return measured
@@ -167,10 +167,10 @@ def _bd_rates_table(lossy: "Mapping[str, Sequence[Measurement]]") -> "Table":
         table.add_column(label, justify="right")
     for label, curve in curves.items():
         cells = []
-        for other, anchor in curves.items():
+        for name, other in curves.items():
             try:
-                percent = bd_rate(curve, anchor).percent
-                cells.append("" if label == other else f"{percent:+.1f} %")
+                percent = bd_rate(curve, other).percent
+                cells.append("" if label == name else f"{percent:+.1f} %")
             except CurvesNotComparableError:
                 cells.append("-")
         table.add_row(label, *cells)

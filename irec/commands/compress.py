@@ -146,7 +146,7 @@ def compress(
     """
     with one_line_errors():
         if not (quality is None and target_bpp is None and target_psnr is None):
-            _check_rate(lossy, quality, target_bpp, target_psnr)
+            _check_goal(lossy, quality, target_bpp, target_psnr)
         plan = plan_jobs(inputs, output, NAMING)
         work = _Compression(
             lossy=lossy,
@@ -206,8 +206,8 @@ class _Compression:
         """Load the model, and say at once what no image can do."""
         check_device(self.device)
         codec = self.codec
-        asks_for_rate = (self.quality, self.target_bpp, self.target_psnr) != (None, None, None)
-        if asks_for_rate and not codec.has_quality:
+        has_goal = (self.quality, self.target_bpp, self.target_psnr) != (None, None, None)
+        if has_goal and not codec.has_quality:
             raise UsageError(
                 f"{codec.name} is a model of one quality: it takes no --quality and no "
                 "--target-bpp or --target-psnr"
@@ -267,7 +267,7 @@ def _growth(path: Path, bytes_in: int, bytes_out: int) -> Iterator[str]:
         yield "larger than the JPEG that it came from; keep that, or compress --lossy"
 
 
-def _check_rate(
+def _check_goal(
     lossy: bool, quality: float | None, target_bpp: float | None, target_psnr: float | None
 ) -> None:
     if not lossy:

@@ -30,7 +30,7 @@ ResultsArgument = Annotated[
         help="Files that irec predict wrote with lossy models; several make one curve.",
     ),
 ]
-AnchorsOption = Annotated[
+AgainstOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,NAME",
@@ -54,7 +54,7 @@ def evaluate(
         typer.Option("--json", metavar="OUT", help="Of results: write all figures here too."),
     ] = None,
     force: ForceOption = False,
-    anchors: AnchorsOption = None,
+    against: AgainstOption = None,
     codecs: Annotated[
         str,
         typer.Option(
@@ -89,10 +89,10 @@ def evaluate(
             check_target(json_path, force=force)
         points, images = _read_points(results)
         from irec.evaluation.lossy_results import operating_points_table
-        from irec.evaluation.rate_distortion import compare, kodak_anchors
+        from irec.evaluation.rate_distortion import compare, published_curves
         from irec.evaluation.results import without_infinity
 
-        curves = _read_anchors(anchors, images, list(kodak_anchors()))
+        curves = _read_published(against, images, list(published_curves()))
         comparisons = compare(points, {curve.label: curve for curve in curves})
         show_table(operating_points_table(points))
         show_table(_bd_rate_table(comparisons))
@@ -111,7 +111,7 @@ def evaluate(
 def plot(
     results: ResultsArgument,
     output: PlotOption,
-    anchors: AnchorsOption = None,
+    against: AgainstOption = None,
     force: ForceOption = False,
 ) -> None:
     """Plot PSNR and MS-SSIM of lossy results over bits per pixel."""
@@ -119,11 +119,11 @@ def plot(
         for target in (output, output.with_suffix(".csv")):
             prepare_target(target, force=force)
         points, images = _read_points(results)
-        from irec.evaluation.plot_style import DEFAULT_ANCHORS
+        from irec.evaluation.plot_style import USUAL_CURVES
         from irec.evaluation.plots import plot_rate_distortion, plot_title
         from irec.evaluation.rate_distortion import file_curve, ideal_curve
 
-        curves = _read_anchors(anchors, images, DEFAULT_ANCHORS)
+        curves = _read_published(against, images, USUAL_CURVES)
         own = file_curve(points), ideal_curve(points)
         plot_rate_distortion(output, *own, curves, plot_title(images))
     number = f"{len(points)} operating point{'s' * (len(points) != 1)}"
@@ -148,7 +148,7 @@ def _read_points(paths: Sequence[Path]) -> tuple[list["OperatingPoint"], frozens
     return points, frozenset(row.name for one in results for row in one.rows)
 
 
-def _read_anchors(
+def _read_published(
     names: str | None, images: frozenset[str], default: Sequence[str]
 ) -> list["Curve"]:
     """Return the published curves that were asked for, or those that fit the images.
@@ -161,12 +161,12 @@ def _read_anchors(
     Raises:
         DataError: There is no such curve.
     """
-    from irec.evaluation.rate_distortion import chosen_anchors, is_kodak
+    from irec.evaluation.rate_distortion import chosen_curves, is_kodak
 
     if names is None:
-        return chosen_anchors(default) if is_kodak(images) else []
+        return chosen_curves(default) if is_kodak(images) else []
     asked = [name.strip() for name in names.split(",")]
-    return chosen_anchors([name for name in asked if name not in ("", "none")])
+    return chosen_curves([name for name in asked if name not in ("", "none")])
 
 
 def _bd_rate_table(comparisons: Sequence["Comparison"]) -> "Table":

@@ -130,7 +130,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"  model   {facts['checkpoint']} (fingerprint {facts['fingerprint']})"
     if facts["mode"] == "lossy":
         quality = "" if facts["quality"] is None else f"quality {facts['quality']:g}, "
-        yield f"  rate    {quality}lambda {facts['lambda']:.4g}"
+        yield f"  lossy   {quality}lambda {facts['lambda']:.4g}"
     if facts["profile"] != "stored":
         yield f"  coder   seed {facts['seed']}, {facts['candidates_per_step']} candidates a step"
     yield ""

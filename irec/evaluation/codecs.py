@@ -21,7 +21,7 @@ Setting = float | None
 
 
 @dataclass(frozen=True)
-class ReferenceCodec:
+class ClassicalCodec:
     """A codec that is not ours.
 
     Attributes:
@@ -44,7 +44,7 @@ class ReferenceCodec:
         return self.settings == (None,)
 
 
-def reference_codecs() -> dict[str, ReferenceCodec]:
+def classical_codecs() -> dict[str, ClassicalCodec]:
     """All that irec knows, by the name that the command line takes; some may be missing."""
     jxl = _plugin("pillow_jxl", "JPEG XL", "pip install 'irec[jpegxl]'")
     avif = _feature("avif", "AVIF")
@@ -70,8 +70,8 @@ def reference_codecs() -> dict[str, ReferenceCodec]:
 
 def _lossless(
     label: str, file_format: str, missing: Callable[[], str | None] = lambda: None, **options: Any
-) -> ReferenceCodec:
-    return ReferenceCodec(
+) -> ClassicalCodec:
+    return ClassicalCodec(
         label,
         lambda pixels, _: _save(pixels, file_format, options),
         _open,
@@ -86,13 +86,13 @@ def _lossy(
     settings: Sequence[float],
     missing: Callable[[], str | None] = lambda: None,
     **options: Any,
-) -> ReferenceCodec:
+) -> ClassicalCodec:
     def encode(pixels: np.ndarray, setting: Setting) -> bytes:
         assert setting is not None
         value: Any = [setting] if knob == "quality_layers" else round(setting)
         return _save(pixels, file_format, {**options, knob: value})
 
-    return ReferenceCodec(label, encode, _open, tuple(settings), missing)
+    return ClassicalCodec(label, encode, _open, tuple(settings), missing)
 
 
 def _save(pixels: np.ndarray, file_format: str, options: Mapping[str, Any]) -> bytes:
@@ -123,8 +123,8 @@ def _feature(feature: str, name: str) -> Callable[[], str | None]:
     return lambda: None if features.check(feature) else f"this build of Pillow has no {name}"
 
 
-def _flif() -> ReferenceCodec:
-    return ReferenceCodec(
+def _flif() -> ClassicalCodec:
+    return ClassicalCodec(
         "FLIF",
         lambda pixels, _: _through(pixels, ".flif", ["flif", "-e", "-E100", "{in}", "{out}"]),
         lambda data: _back(data, ".flif", ["flif", "-d", "{in}", "{out}"]),
@@ -132,14 +132,14 @@ def _flif() -> ReferenceCodec:
     )
 
 
-def _bpg() -> ReferenceCodec:
+def _bpg() -> ClassicalCodec:
     def encode(pixels: np.ndarray, setting: Setting) -> bytes:
         command = ["bpgenc", "-q", f"{setting:g}", "-f", "444", "-o", "{out}", "{in}"]
         return _through(pixels, ".bpg", command)
 
     settings = (51.0, 47.0, 43.0, 39.0, 35.0, 31.0, 27.0, 23.0)
     command = ["bpgdec", "-o", "{out}", "{in}"]
-    return ReferenceCodec(
+    return ClassicalCodec(
         "BPG 4:4:4",
         encode,
         lambda data: _back(data, ".bpg", command),

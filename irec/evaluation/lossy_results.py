@@ -65,6 +65,11 @@ class LossyResult:
         return self.ideal_bits / self.n_pixels
 
     @property
+    def setting(self) -> float:
+        """The quality, or of models of one quality lambda."""
+        return self.trade_off if self.quality is None else self.quality
+
+    @property
     def identity(self) -> tuple[str, float | None]:
         """What no other row of the same run has; rows are sorted by it."""
         return self.name, self.quality

@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from jaxtyping import UInt8
 from rich.table import Table
 
 from irec.errors import DataError, IrecError
-from irec.evaluation.codecs import ReferenceCodec
+from irec.evaluation.codecs import ClassicalCodec
 from irec.evaluation.rate_distortion import Curve, is_kodak
-from irec.evaluation.results import LossyResult, Results, without_infinity
+from irec.evaluation.results import Results, without_infinity
 from irec.files import read_file
 
-_ANCHORS = Path(__file__).parent / "anchors"
+_PUBLISHED = Path(__file__).parent / "published"
 # How the columns of kodak_lossless.csv are called in tables.
 _KODAK_COLUMNS = {
     "png_optimize": "PNG",
@@ -73,8 +73,8 @@ class Measurement:
         return self.height * self.width * self.channels
 
 
-def measure_reference(
-    codec: ReferenceCodec,
+def measure_classical(
+    codec: ClassicalCodec,
     name: str,
     pixels: UInt8[np.ndarray, "h w c"],
     psnr_db: Callable[[np.ndarray, np.ndarray], float],
@@ -125,30 +125,12 @@ def measure_reference(
 def measurements_of(results: Results) -> list[Measurement]:
     """Measurements out of what irec predict wrote."""
     codec = str(results.settings.get("checkpoint", "irec"))
-    found = []
-    for row in results.rows:
-        setting: float | None = None
-        psnr = math.inf
-        similarity: float | None = 1.0
-        if isinstance(row, LossyResult):
-            setting = row.trade_off if row.quality is None else row.quality
-            psnr, similarity = row.psnr_db, row.ms_ssim
-        found.append(
-            Measurement(
-                codec,
-                row.name,
-                setting,
-                row.height,
-                row.width,
-                row.channels,
-                row.file_bits,
-                psnr,
-                similarity,
-                row.encode_s,
-                row.decode_s,
-            )
-        )
-    return found
+    # The first three fields of a measurement are called otherwise in rows, or are none of theirs.
+    shared = [field.name for field in fields(Measurement)[3:]]
+    return [
+        Measurement(codec, row.name, row.setting, *(getattr(row, name) for name in shared))
+        for row in results.rows
+    ]
 
 
 def as_document(measurements: Sequence[Measurement]) -> dict[str, Any]:
@@ -229,8 +211,8 @@ def lossless_comparison(measured: Mapping[str, Sequence[Measurement]]) -> Table:
 
 
 def published_lossless() -> dict[str, tuple[str, str, str]]:
-    """Rates on CIFAR-10, ImageNet32 and Kodak by codec; anchors/README.md says whose."""
-    with (_ANCHORS / "published_lossless.csv").open(newline="") as file:
+    """Rates on CIFAR-10, ImageNet32 and Kodak by codec; published/README.md says whose."""
+    with (_PUBLISHED / "published_lossless.csv").open(newline="") as file:
         return {
             row["codec"]: (row["cifar10"], row["imagenet32"], row["kodak"])
             for row in csv.DictReader(file)
@@ -260,7 +242,7 @@ def lossless_per_image(measured: Mapping[str, Sequence[Measurement]]) -> Table:
 
 def kodak_lossless() -> dict[str, dict[str, str]]:
     """Rates of classical codecs on each Kodak image, by codec and image."""
-    with (_ANCHORS / "kodak_lossless.csv").open(newline="") as file:
+    with (_PUBLISHED / "kodak_lossless.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {
         label: {row["image"]: f"{float(row[column]):.3f}" for row in rows}

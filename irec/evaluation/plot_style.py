@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 # What is shown of the published curves unless somebody names others.
-DEFAULT_ANCHORS = (
+USUAL_CURVES = (
     "jpeg",
     "jpeg2000",
     "webp",

@@ -11,10 +11,10 @@ from irec.evaluation.lossy_results import LossyResult, as_decibels, operating_po
 from irec.evaluation.plot_style import (
     BLUE,
     CLASSICAL,
-    DEFAULT_ANCHORS,
     GREEN,
     GREY,
     LABELS,
+    USUAL_CURVES,
     VERMILION,
     continued,
     figure,
@@ -24,7 +24,7 @@ from irec.evaluation.plot_style import (
 from irec.evaluation.rate_distortion import (
     Curve,
     Measure,
-    chosen_anchors,
+    chosen_curves,
     file_curve,
     ideal_curve,
     is_kodak,
@@ -59,10 +59,10 @@ def write_rate_distortion(folder: Path, rows: Sequence[Row]) -> None:
     if len(points) < 2:
         return
     images = {row.name for row in lossy}
-    anchors = chosen_anchors(DEFAULT_ANCHORS) if is_kodak(images) else []
+    others = chosen_curves(USUAL_CURVES) if is_kodak(images) else []
     path = folder / "rate_distortion.png"
     title = plot_title(images)
-    plot_rate_distortion(path, file_curve(points), ideal_curve(points), anchors, title)
+    plot_rate_distortion(path, file_curve(points), ideal_curve(points), others, title)
 
 
 def plot_title(images: Collection[str]) -> str:
@@ -75,7 +75,7 @@ def plot_title(images: Collection[str]) -> str:
 
 
 def plot_rate_distortion(
-    path: Path, file: Curve, ideal: Curve, anchors: Sequence[Curve] = (), title: str = ""
+    path: Path, file: Curve, ideal: Curve, others: Sequence[Curve] = (), title: str = ""
 ) -> None:
     """Plot PSNR and MS-SSIM, both in dB, over bits per pixel.
 
@@ -83,14 +83,14 @@ def plot_rate_distortion(
         path: Ends in .png, .svg or .pdf; the figures go into a .csv file of the same name.
         file: What the files take.
         ideal: What exact posterior samples would take.
-        anchors: Other codecs' curves.
+        others: Other codecs' curves.
         title: Above the plot.
 
     Raises:
         DataError: `path` ends in something else.
     """
     own = [_Drawn(file, BLUE, "-", True), _Drawn(ideal, BLUE, "--", True)]
-    drawn = own + [_as_anchor(curve) for curve in anchors]
+    drawn = own + [_as_published(curve) for curve in others]
     measures = [measure for measure in AXES if file.points(measure)]
     with figure(path, (5.6 * max(1, len(measures)), 4.4), title) as drawing:
         for i, measure in enumerate(measures):
@@ -145,7 +145,7 @@ def plot_progressive(
     _write_csv(path.with_suffix(".csv"), ("bytes_received", "psnr_db"), points)
 
 
-def _as_anchor(curve: Curve) -> _Drawn:
+def _as_published(curve: Curve) -> _Drawn:
     """In the colour of its family: classical codecs, published iREC, other learned codecs."""
     name = curve.label
     colour = GREY if name in CLASSICAL else GREEN

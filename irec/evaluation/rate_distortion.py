@@ -15,7 +15,7 @@ from irec.evaluation.results import Results
 
 Measure = Literal["psnr", "ms_ssim"]
 KODAK_NAMES = frozenset(f"kodim{number:02d}" for number in range(1, 25))
-_ANCHORS = Path(__file__).parent / "anchors" / "kodak.csv"
+_PUBLISHED = Path(__file__).parent / "published" / "kodak.csv"
 
 
 @dataclass(frozen=True)
@@ -98,28 +98,28 @@ def is_kodak(names: Iterable[str]) -> bool:
     return {Path(name).stem.lower() for name in names} == KODAK_NAMES
 
 
-def chosen_anchors(names: Sequence[str]) -> list[Curve]:
-    """Curves out of :func:`kodak_anchors`.
+def chosen_curves(names: Sequence[str]) -> list[Curve]:
+    """Curves out of :func:`published_curves`.
 
     Raises:
         DataError: A name is unknown.
     """
-    anchors = kodak_anchors()
+    curves = published_curves()
     for name in names:
-        if name not in anchors:
-            close = difflib.get_close_matches(name, anchors, n=3) or sorted(anchors)
+        if name not in curves:
+            close = difflib.get_close_matches(name, curves, n=3) or sorted(curves)
             raise DataError(f"no published curve is called {name!r}; there is {', '.join(close)}")
-    return [anchors[name] for name in names]
+    return [curves[name] for name in names]
 
 
 @cache
-def kodak_anchors() -> dict[str, Curve]:
+def published_curves() -> dict[str, Curve]:
     """Read published curves of other codecs by their names: means over the 24 Kodak images.
 
-    anchors/README.md says what they are.
+    published/README.md says what they are.
     """
     points: dict[str, list[tuple[float, float, float | None]]] = {}
-    with _ANCHORS.open(newline="") as file:
+    with _PUBLISHED.open(newline="") as file:
         for row in csv.DictReader(file):
             ms_ssim = float(row["ms_ssim"]) if row["ms_ssim"] else None
             point = (float(row["bpp"]), float(row["psnr_rgb_db"]), ms_ssim)
@@ -142,7 +142,7 @@ class BdRate:
     """A mean difference in rate.
 
     Attributes:
-        percent: Additional bits of the curve over those of the anchor; negative is better.
+        percent: Additional bits of the curve over those of the other; negative is better.
         from_db: The lowest quality that both curves reach.
         to_db: The highest.
     """
@@ -152,20 +152,20 @@ class BdRate:
     to_db: float
 
 
-def bd_rate(curve: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, float]]) -> BdRate:
-    """Bjontegaard delta rate of `curve` against `anchor` (VCEG-M33).
+def bd_rate(curve: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]) -> BdRate:
+    """Bjontegaard delta rate of `curve` against `other` (VCEG-M33).
 
     Natural logarithms of rates are interpolated over quality with monotone piecewise cubics
     (PCHIP, Fritsch and Butland 1984, as JVET does) rather than M33's one cubic, and averaged over
     the qualities that both curves reach; nothing is extrapolated.
 
-    The sign is that of the curve: +20 means that it takes 20 % more bits than the anchor, -51 that
+    The sign is that of the curve: +20 means that it takes 20 % more bits than the other, -51 that
     it takes 51 % fewer. The other way round these are -17 and +105, not -20 and +51.
 
     Args:
         curve: (bpp, quality in dB), in any order. Points without rate or of infinite quality have
             no place on logarithmic scales and are left out; of equal qualities the cheapest counts.
-        anchor: What the curve is compared with.
+        other: What the curve is compared with.
 
     Raises:
         CurvesNotComparableError: A curve has fewer than 4 such points, or the curves do not
@@ -175,16 +175,16 @@ def bd_rate(curve: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, 
     from scipy.interpolate import PchipInterpolator
 
     curve_db, curve_rate = _sorted_columns(curve)
-    anchor_db, anchor_rate = _sorted_columns(anchor)
-    low, high = max(curve_db[0], anchor_db[0]), min(curve_db[-1], anchor_db[-1])
+    other_db, other_rate = _sorted_columns(other)
+    low, high = max(curve_db[0], other_db[0]), min(curve_db[-1], other_db[-1])
     if low >= high:
         raise CurvesNotComparableError(
             f"the curves have no quality in common: {curve_db[0]:.2f} to {curve_db[-1]:.2f} dB "
-            f"against {anchor_db[0]:.2f} to {anchor_db[-1]:.2f} dB"
+            f"against {other_db[0]:.2f} to {other_db[-1]:.2f} dB"
         )
     area = PchipInterpolator(curve_db, curve_rate).integrate(low, high)
-    anchor_area = PchipInterpolator(anchor_db, anchor_rate).integrate(low, high)
-    mean_log_ratio = float(area - anchor_area) / (high - low)
+    other_area = PchipInterpolator(other_db, other_rate).integrate(low, high)
+    mean_log_ratio = float(area - other_area) / (high - low)
     return BdRate(100.0 * math.expm1(mean_log_ratio), low, high)
 
 
@@ -221,8 +221,8 @@ class Comparison:
     ideal_ms_ssim: BdRate | None
 
 
-def compare(points: Sequence[OperatingPoint], anchors: Mapping[str, Curve]) -> list[Comparison]:
-    """Compare with the ideal first and then with each anchor, in the order of its mapping."""
+def compare(points: Sequence[OperatingPoint], others: Mapping[str, Curve]) -> list[Comparison]:
+    """Compare with the ideal first and then with each of the others, in their order."""
     file, ideal = file_curve(points), ideal_curve(points)
     own = Comparison(
         OWN_IDEAL, _bd_rate(file, ideal, "psnr"), _bd_rate(file, ideal, "ms_ssim"), None, None
@@ -230,17 +230,17 @@ def compare(points: Sequence[OperatingPoint], anchors: Mapping[str, Curve]) -> l
     return [own] + [
         Comparison(
             name,
-            _bd_rate(file, anchor, "psnr"),
-            _bd_rate(file, anchor, "ms_ssim"),
-            _bd_rate(ideal, anchor, "psnr"),
-            _bd_rate(ideal, anchor, "ms_ssim"),
+            _bd_rate(file, other, "psnr"),
+            _bd_rate(file, other, "ms_ssim"),
+            _bd_rate(ideal, other, "psnr"),
+            _bd_rate(ideal, other, "ms_ssim"),
         )
-        for name, anchor in anchors.items()
+        for name, other in others.items()
     ]
 
 
-def _bd_rate(curve: Curve, anchor: Curve, measure: Measure) -> BdRate | None:
+def _bd_rate(curve: Curve, other: Curve, measure: Measure) -> BdRate | None:
     try:
-        return bd_rate(curve.points(measure), anchor.points(measure))
+        return bd_rate(curve.points(measure), other.points(measure))
     except CurvesNotComparableError:
         return None

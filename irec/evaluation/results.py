@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.table import Table
 
@@ -71,6 +71,11 @@ class ImageResult:
     decode_s: float
     png_bits: int
     webp_bits: int | None
+
+    # As of any row; every pixel comes back.
+    setting: ClassVar[None] = None
+    psnr_db: ClassVar[float] = math.inf
+    ms_ssim: ClassVar[float] = 1.0
 
     @property
     def n_dims(self) -> int:

@@ -31,7 +31,7 @@ class Muon(torch.optim.Optimizer):
 
         Args:
             kernels: Weights of hidden convolutions, [out, in, height, width], which learn at the
-                first group's rate.
+                first group's learning rate.
             groups: All other parameters, with "params" and "lr" each.
             weight_decay: Of all, decoupled.
         """

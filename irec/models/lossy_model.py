@@ -139,8 +139,8 @@ def _neighbours(position: Float[Tensor, " n"], n_anchors: int) -> Float[Tensor, 
     return (1.0 - (position[:, None] - anchors).abs()).clamp(min=0.0)
 
 
-class RateControl(nn.Module):
-    """Scales and shifts channels; with one anchor there is nothing to control, nor to learn.
+class GainUnit(nn.Module):
+    """Scales and shifts channels; with one anchor there is nothing to learn.
 
     After the gain units of arXiv 2003.02012: scales are interpolated geometrically between anchors,
     shifts linearly.
@@ -166,7 +166,7 @@ class RateControl(nn.Module):
         return x * gain[:, :, None, None].to(x.dtype) + shift[:, :, None, None].to(x.dtype)
 
 
-class RateTable(nn.Module):
+class AnchorTable(nn.Module):
     """A number for each channel, interpolated between its values at the anchors."""
 
     def __init__(self, channels: int, n_anchors: int) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from irec.models.block_transform import BLOCK, BLOCK_DIMS
 from irec.models.exact import full_precision
-from irec.models.lossy_model import Distortion, RateControl, RateTable, check_ascending
+from irec.models.lossy_model import AnchorTable, Distortion, GainUnit, check_ascending
 from irec.models.sources import LatentSource
 
 CELL = 4
@@ -28,7 +28,7 @@ _SLOPE = 0.1
 
 @dataclass(frozen=True)
 class TransformVAEConfig:
-    """Size and rates of a transform VAE.
+    """Size and qualities of a transform VAE.
 
     Attributes:
         slices: Ends of the slices of z1's channels, ascending; the last is their number.
@@ -124,7 +124,7 @@ class Correction(nn.Module):
         super().__init__()
         z, s, anchors = config.latent_channels, config.state_channels, len(config.lambdas)
         self.first, self.second = near(z, s), near(s, s)
-        self.rate = RateControl(s, anchors)
+        self.rate = GainUnit(s, anchors)
         self.last = _zero(nn.Conv2d(s, z, 1))
 
     def forward(self, normalised: Tensor, position: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class HyperAnalysis(nn.Module):
         self.second = nn.Conv2d(s, s, 4, stride=2, padding=1)
         self.third = nn.Conv2d(s, s, 4, stride=2, padding=1)
         self.heads = _zero(nn.Conv2d(s, 2 * h, 1))
-        self.log_scale = RateTable(h, len(config.lambdas))
+        self.log_scale = AnchorTable(h, len(config.lambdas))
         nn.init.constant_(self.log_scale.values, math.log(0.3))
         nn.init.zeros_(self.energies.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.energies.weight)
@@ -176,10 +176,10 @@ class TopPrior(nn.Module):
     """p(z2): the same at every position."""
 
     def __init__(self, config: TransformVAEConfig) -> None:
-        """Set up a mean and a scale for each channel and rate."""
+        """Set up a mean and a scale for each channel and anchor."""
         super().__init__()
-        self.mean = RateTable(config.hyper_channels, len(config.lambdas))
-        self.log_scale = RateTable(config.hyper_channels, len(config.lambdas))
+        self.mean = AnchorTable(config.hyper_channels, len(config.lambdas))
+        self.log_scale = AnchorTable(config.hyper_channels, len(config.lambdas))
 
     def forward(self, height: int, width: int, position: Tensor) -> Normal:
         """Return the prior of z2, `height` x `width` positions for each image."""
@@ -197,7 +197,7 @@ class HyperSynthesis(nn.Module):
         h, s = config.hyper_channels, config.state_channels
         self.first = nn.ConvTranspose2d(h, s, 4, stride=2, padding=1)
         self.second = nn.ConvTranspose2d(s, s, 4, stride=2, padding=1)
-        self.rate = RateControl(s, len(config.lambdas))
+        self.rate = GainUnit(s, len(config.lambdas))
 
     def forward(self, z2: Tensor, position: Tensor) -> Tensor:
         """Return the state at 1/16 of the resolution."""
@@ -211,7 +211,7 @@ class Head(nn.Module):
         """Set up a 3x3 convolution and a 1x1 one."""
         super().__init__()
         s = config.state_channels
-        self.rate = RateControl(s, len(config.lambdas))
+        self.rate = GainUnit(s, len(config.lambdas))
         self.first = near(s, s)
         self.last = _zero(nn.Conv2d(s, n_out, 1))
 
@@ -235,7 +235,7 @@ class Deblocking(nn.Module):
         self.second = nn.Conv2d(c, c, 3, padding=1)
         self.third = nn.Conv2d(c, c, 3, padding=1)
         self.last = _zero(nn.Conv2d(c, 3 * CELL**2, 3, padding=1))
-        self.rates = nn.ModuleList([RateControl(c, anchors) for _ in range(2)])
+        self.rates = nn.ModuleList([GainUnit(c, anchors) for _ in range(2)])
         nn.init.normal_(self.side.last.weight, std=0.05)
 
     def forward(self, blocks: Tensor, state: Tensor, position: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from irec.models.block_transform import BLOCK, BLOCK_DIMS, BlockComponents, BlockTransform
 from irec.models.exact import full_precision
-from irec.models.lossy_model import LossyModel, RateTable
+from irec.models.lossy_model import AnchorTable, LossyModel
 from irec.models.sources import LatentSource
 from irec.models.transform_layers import (
     ChannelPrior,
@@ -65,7 +65,7 @@ class TransformVAE(LossyModel):
         halved = widths[: config.interleaved]
         self.transform = BlockTransform(z)
         self.log_deviation = nn.Parameter(torch.zeros(z))
-        self.log_water = RateTable(z, anchors)
+        self.log_water = AnchorTable(z, anchors)
         self.correction = Correction(config)
         self.hyper_analysis = HyperAnalysis(config)
         self.top_prior = TopPrior(config)

@@ -21,8 +21,8 @@ from irec.models.exact import full_precision
 from irec.models.lossy_model import (
     POSITION_PIXELS,
     Distortion,
+    GainUnit,
     LossyModel,
-    RateControl,
     check_ascending,
 )
 from irec.models.sources import LatentSource
@@ -35,14 +35,14 @@ _FIRST_RAW_SCALE = -2.0
 
 @dataclass(frozen=True)
 class TwoLevelVAEConfig:
-    """Size and rates of a two-level VAE; the defaults are the paper's (arXiv 2010.01185).
+    """Size and qualities of a two-level VAE; the defaults are the paper's (arXiv 2010.01185).
 
     Attributes:
         channels: Of the hidden layers of analysis and synthesis.
         latent_channels: Of z1, at 1/16 of the resolution.
         hyper_channels: Of z2, at 1/64, and of the hyper transforms.
         lambdas: Trade-offs lambda of 255^2 lambda MSE + bits per pixel, ascending. One makes a
-            model of one quality; several are the anchors of a model that serves all rates between.
+            model of one quality; several are the anchors of a model that serves all between.
         distortion: What the model was trained on, see `Distortion`.
     """
 
@@ -135,9 +135,9 @@ class Analysis(nn.Module):
         n, z, anchors = config.channels, config.latent_channels, len(config.lambdas)
         self.convolutions = nn.ModuleList([_down(3, n), _down(n, n), _down(n, n)])
         self.gdns = nn.ModuleList([GDN(n) for _ in range(3)])
-        self.rates = nn.ModuleList([RateControl(n, anchors) for _ in range(3)])
+        self.rates = nn.ModuleList([GainUnit(n, anchors) for _ in range(3)])
         self.mean, self.raw_scale = _down(n, z), _down(n, z)
-        self.rate_of_mean, self.rate_of_scale = RateControl(z, anchors), RateControl(z, anchors)
+        self.rate_of_mean, self.rate_of_scale = GainUnit(z, anchors), GainUnit(z, anchors)
 
     def forward(self, pixels: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and raw scale at 1/16 of the resolution; `pixels` are grey levels."""
@@ -157,7 +157,7 @@ class HyperAnalysis(nn.Module):
         z, h = config.latent_channels, config.hyper_channels
         self.first, self.second = _same(z, h), _down(h, h)
         self.mean, self.raw_scale = _down(h, h, bias=False), _down(h, h, bias=False)
-        self.rate_of_scale = RateControl(h, len(config.lambdas))
+        self.rate_of_scale = GainUnit(h, len(config.lambdas))
 
     def forward(self, mean: Tensor, position: Tensor) -> Normal:
         """Return the posterior of z2."""
@@ -174,7 +174,7 @@ class TopPrior(nn.Module):
         h, anchors = config.hyper_channels, len(config.lambdas)
         self.vector = nn.Parameter(torch.zeros(h))
         self.first, self.mean, self.raw_scale = _same(h, h), _same(h, h), _same(h, h)
-        self.rate_of_mean, self.rate_of_scale = RateControl(h, anchors), RateControl(h, anchors)
+        self.rate_of_mean, self.rate_of_scale = GainUnit(h, anchors), GainUnit(h, anchors)
 
     def forward(self, height: int, width: int, position: Tensor) -> Normal:
         """Return the prior of z2, `height` x `width` positions for each image."""
@@ -193,7 +193,7 @@ class HyperSynthesis(nn.Module):
         z, h, anchors = config.latent_channels, config.hyper_channels, len(config.lambdas)
         self.first, self.second = _up(h, h), _up(h, h)
         self.mean, self.raw_scale = _same(h, z), _same(h, z)
-        self.rate_of_mean, self.rate_of_scale = RateControl(z, anchors), RateControl(z, anchors)
+        self.rate_of_mean, self.rate_of_scale = GainUnit(z, anchors), GainUnit(z, anchors)
 
     def forward(self, z2: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and raw scale at 1/16 of the resolution."""
@@ -225,11 +225,11 @@ class Synthesis(nn.Module):
         """Three transposed convolutions with inverse GDN, and one more."""
         super().__init__()
         n, anchors = config.channels, len(config.lambdas)
-        self.rate = RateControl(config.latent_channels, anchors)
+        self.rate = GainUnit(config.latent_channels, anchors)
         first = _up(config.latent_channels, n)
         self.convolutions = nn.ModuleList([first, _up(n, n), _up(n, n)])
         self.gdns = nn.ModuleList([GDN(n, inverse=True) for _ in range(3)])
-        self.rates = nn.ModuleList([RateControl(n, anchors) for _ in range(3)])
+        self.rates = nn.ModuleList([GainUnit(n, anchors) for _ in range(3)])
         self.last = _up(n, 3)
 
     def forward(self, z1: Tensor, position: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class CodingStatistics:
 
     Attributes:
         usual_steps: Per latent tensor, coder steps of a usual 32x32 image; for a model of several
-            rates at its first anchor, then at the next, and so on.
+            qualities at its first anchor, then at the next, and so on.
         usual_rho: Likewise, the usual index of the schedule, 0 to 79.
         channel_groups: Of lossy models, the channels of the last tensor, which is coded in these
             groups one after the other.

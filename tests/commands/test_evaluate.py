@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from irec.commands.app import app
-from irec.evaluation.rate_distortion import KODAK_NAMES, kodak_anchors
+from irec.evaluation.rate_distortion import KODAK_NAMES, published_curves
 from irec.evaluation.results import write_results
 from tests.evaluation.rows import lossless_row, lossy_curve_rows, lossy_row
 
@@ -22,7 +22,7 @@ def written(folder, rows):
 @pytest.fixture
 def kodak(tmp_path):
     """Results that are iREC's published ones, on every image alike."""
-    curves = kodak_anchors()
+    curves = published_curves()
     file, ideal = curves["irec2020-mse-actual"], curves["irec2020-mse-ideal"]
     size = 1_000_000
     rows = [
@@ -61,11 +61,11 @@ def test_published_figures_come_out(kodak, tmp_path):
     assert rates["paper-elic2022-mse"]["file_ms_ssim"] is None
 
 
-def test_anchors_can_be_chosen(kodak):
-    lines = irec("evaluate", kodak, "--anchors", "vtm, jpeg").stdout.splitlines()
+def test_published_curves_can_be_chosen(kodak):
+    lines = irec("evaluate", kodak, "--against", "vtm, jpeg").stdout.splitlines()
     names = [line.split()[1] for line in lines if "%  (" in line]
     assert names == ["own", "jpeg", "vtm"]
-    assert " vtm " not in irec("evaluate", kodak, "--anchors", "none").stdout
+    assert " vtm " not in irec("evaluate", kodak, "--against", "none").stdout
 
 
 def test_models_of_one_rate_make_one_curve(tmp_path):
@@ -86,7 +86,7 @@ def test_what_cannot_be_evaluated_is_one_line(tmp_path, kodak):
         ([tmp_path / "absent.json"], "absent.json: cannot be read"),
         ([lossless], "need lossy results"),
         ([kodak, other], "different images"),
-        ([kodak, "--anchors", "jpg"], "there is jpeg"),
+        ([kodak, "--against", "jpg"], "there is jpeg"),
         ([kodak, "--json", tmp_path / "absent" / "out.json"], "cannot write"),
     ]:
         result = irec("evaluate", *arguments)

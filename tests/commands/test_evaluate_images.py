@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from irec.commands.app import app
-from irec.evaluation.codecs import reference_codecs
+from irec.evaluation.codecs import classical_codecs
 from irec.evaluation.measurements import (
     Measurement,
     by_codec,
@@ -71,10 +71,10 @@ def test_an_unknown_codec_is_a_usage_error(pictures):
     assert "webp-lossy" in result.output
 
 
-@pytest.mark.parametrize("name", reference_codecs())
+@pytest.mark.parametrize("name", classical_codecs())
 @pytest.mark.parametrize("channels", [1, 3])
 def test_codecs_give_back_what_they_should(name, channels):
-    codec, pixels = reference_codecs()[name], picture(40, 56, channels)
+    codec, pixels = classical_codecs()[name], picture(40, 56, channels)
     if (reason := codec.missing()) is not None:
         pytest.skip(reason)
     sizes = []

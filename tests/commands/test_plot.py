@@ -31,8 +31,8 @@ def test_plot_and_figures_are_written(results, tmp_path):
     assert curves_in(tmp_path / "new" / "rd.csv") == {"irec, files", "irec, ideal"}
 
 
-def test_anchors_are_those_asked_for(results, tmp_path):
-    assert irec("plot", results, "-o", tmp_path / "rd.svg", "--anchors", "hm,webp").exit_code == 0
+def test_published_curves_are_those_asked_for(results, tmp_path):
+    assert irec("plot", results, "-o", tmp_path / "rd.svg", "--against", "hm,webp").exit_code == 0
     assert curves_in(tmp_path / "rd.csv") == {"irec, files", "irec, ideal", "hm", "webp"}
 
 

@@ -11,14 +11,14 @@ from PIL import Image
 
 from irec.errors import DataError
 from irec.evaluation.lossy_results import operating_points
-from irec.evaluation.plot_style import DEFAULT_ANCHORS, LABELS, continued, last_visible, spread
+from irec.evaluation.plot_style import LABELS, USUAL_CURVES, continued, last_visible, spread
 from irec.evaluation.plots import plot_progressive, plot_rate_distortion, write_rate_distortion
 from irec.evaluation.rate_distortion import (
     KODAK_NAMES,
-    chosen_anchors,
+    chosen_curves,
     file_curve,
     ideal_curve,
-    kodak_anchors,
+    published_curves,
 )
 from tests.evaluation.rows import lossless_row, lossy_curve_rows, lossy_row
 
@@ -38,9 +38,9 @@ SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
 @pytest.mark.parametrize("suffix", SIGNATURES)
 def test_every_format_is_written_with_its_figures_and_the_same_twice(tmp_path, suffix):
-    anchors = chosen_anchors(["jpeg", "vtm"])
+    others = chosen_curves(["jpeg", "vtm"])
     for name in ("a", "b"):
-        plot_rate_distortion(tmp_path / f"{name}{suffix}", *curves(), anchors, "title")
+        plot_rate_distortion(tmp_path / f"{name}{suffix}", *curves(), others, "title")
     data = (tmp_path / f"a{suffix}").read_bytes()
     assert data.startswith(SIGNATURES[suffix])
     assert data == (tmp_path / f"b{suffix}").read_bytes()
@@ -52,7 +52,7 @@ def test_every_format_is_written_with_its_figures_and_the_same_twice(tmp_path, s
 
 
 def test_labels_and_both_panels_are_in_the_plot(tmp_path):
-    plot_rate_distortion(tmp_path / "a.svg", *curves(), chosen_anchors(["vtm"]), "title")
+    plot_rate_distortion(tmp_path / "a.svg", *curves(), chosen_curves(["vtm"]), "title")
     text = (tmp_path / "a.svg").read_text()
     for label in ("irec, files", "irec, ideal", "VTM", "PSNR (dB)", "MS-SSIM (dB)", "title"):
         assert f"<!-- {label} -->" in text, label
@@ -61,11 +61,11 @@ def test_labels_and_both_panels_are_in_the_plot(tmp_path):
     assert "MS-SSIM" not in (tmp_path / "small.svg").read_text()
 
 
-def test_default_anchors_exist_and_have_names():
-    assert set(DEFAULT_ANCHORS) <= set(kodak_anchors())
-    assert set(DEFAULT_ANCHORS) <= set(LABELS)
+def test_usual_curves_exist_and_have_names():
+    assert set(USUAL_CURVES) <= set(published_curves())
+    assert set(USUAL_CURVES) <= set(LABELS)
     with pytest.raises(DataError, match=r"'bpg444'; there is .*bpg_444"):
-        chosen_anchors(["bpg444"])
+        chosen_curves(["bpg444"])
 
 
 def test_predict_s_plot_shows_published_curves_on_kodak_only(tmp_path):
@@ -77,7 +77,7 @@ def test_predict_s_plot_shows_published_curves_on_kodak_only(tmp_path):
     assert names == {"irec, files", "irec, ideal"}
     write_rate_distortion(tmp_path, lossy_curve_rows([f"{name}.png" for name in KODAK_NAMES]))
     names = {row["curve"] for row in read_csv(tmp_path / "rate_distortion.csv")}
-    assert names == {"irec, files", "irec, ideal", *DEFAULT_ANCHORS}
+    assert names == {"irec, files", "irec, ideal", *USUAL_CURVES}
 
 
 @pytest.mark.parametrize("rows", [[], [lossless_row()], [lossy_row("a"), lossy_row("b")]])

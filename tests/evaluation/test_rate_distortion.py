@@ -12,24 +12,24 @@ from irec.evaluation.rate_distortion import (
     file_curve,
     ideal_curve,
     is_kodak,
-    kodak_anchors,
     merged_points,
+    published_curves,
 )
 from irec.evaluation.results import Results
 from tests.evaluation.rows import lossless_row, lossy_curve_rows, lossy_row
 
 
-def test_anchors_are_those_of_the_readme():
-    anchors = kodak_anchors()
-    assert len(anchors) == 35
-    assert sum(len(curve.bpp) for curve in anchors.values()) == 523
-    for curve in anchors.values():
+def test_published_curves_are_those_of_the_readme():
+    curves = published_curves()
+    assert len(curves) == 35
+    assert sum(len(curve.bpp) for curve in curves.values()) == 523
+    for curve in curves.values():
         assert list(curve.bpp) == sorted(curve.bpp)
         assert all(0 < bpp < 24 for bpp in curve.bpp)
         assert all(15 < db < 70 for db in curve.psnr_db)
         assert all(value is None or 0.5 < value < 1 for value in curve.ms_ssim)
-    assert anchors["paper-elic2022-mse"].points("ms_ssim") == []
-    assert anchors["irec2020-mse-actual"].points("ms_ssim")[0] == pytest.approx(
+    assert curves["paper-elic2022-mse"].points("ms_ssim") == []
+    assert curves["irec2020-mse-actual"].points("ms_ssim")[0] == pytest.approx(
         (0.092451, 9.40), abs=0.005
     )
 
@@ -51,14 +51,14 @@ def test_equal_points_without_ms_ssim_are_sorted_too():
 
 def test_the_coder_s_loss_is_the_bd_rate_against_the_own_ideal():
     points = operating_points(lossy_curve_rows())
-    own, anchor = compare(points, {"same": file_curve(points)})
+    own, other = compare(points, {"same": file_curve(points)})
     assert own.against == OWN_IDEAL
     assert own.file_psnr.percent == pytest.approx(25.0)
     assert own.file_ms_ssim.percent == pytest.approx(25.0)
     assert own.ideal_psnr is None
-    assert anchor.against == "same"
-    assert anchor.file_psnr.percent == pytest.approx(0.0, abs=1e-9)
-    assert anchor.ideal_psnr.percent == pytest.approx(-20.0)
+    assert other.against == "same"
+    assert other.file_psnr.percent == pytest.approx(0.0, abs=1e-9)
+    assert other.ideal_psnr.percent == pytest.approx(-20.0)
     (alone,) = compare(points[:2], {})
     assert alone.file_psnr is None
 

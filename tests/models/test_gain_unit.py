@@ -4,11 +4,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irec.models.lossy_model import RateControl, lambda_at
+from irec.models.lossy_model import GainUnit, lambda_at
 
 
 def random_control(channels=3, n_anchors=4):
-    control = RateControl(channels, n_anchors)
+    control = GainUnit(channels, n_anchors)
     with torch.no_grad():
         control.log_gain.normal_()
         control.shift.normal_()
@@ -25,10 +25,10 @@ def apply(control, positions):
         return control(zero + 1.0, position)[..., 0, 0] - shift, shift
 
 
-def test_it_starts_as_the_identity_at_every_rate():
+def test_it_starts_as_the_identity_at_every_quality():
     x = torch.randn(5, 3, 2, 4)
     position = torch.tensor([0.0, 0.3, 1.0, 2.9, 3.0])
-    assert torch.equal(RateControl(3, 4)(x, position), x)
+    assert torch.equal(GainUnit(3, 4)(x, position), x)
 
 
 def test_each_anchor_has_its_own_gain_and_shift():
@@ -46,7 +46,7 @@ def test_between_anchors_gains_go_geometrically_and_shifts_linearly(left, share)
     torch.testing.assert_close(shift[1], (1.0 - share) * shift[0] + share * shift[2])
 
 
-def test_each_image_has_a_rate_of_its_own():
+def test_each_image_has_a_quality_of_its_own():
     control, x = random_control(), torch.randn(3, 3, 2, 2, dtype=torch.float64)
     position = torch.tensor([2.5, 0.0, 1.25], dtype=torch.float64)
     alone = [control(x[i : i + 1], position[i : i + 1]) for i in range(3)]
@@ -58,13 +58,13 @@ def test_each_image_has_a_rate_of_its_own():
 
 
 def test_with_one_anchor_there_is_nothing_to_learn():
-    control, x = RateControl(3, 1), torch.randn(2, 3, 2, 2)
+    control, x = GainUnit(3, 1), torch.randn(2, 3, 2, 2)
     assert not list(control.parameters())
     assert torch.equal(control(x, torch.zeros(2)), x)
 
 
 def test_half_precision_stays():
-    control, x = RateControl(3, 4), torch.randn(1, 3, 2, 2).bfloat16()
+    control, x = GainUnit(3, 4), torch.randn(1, 3, 2, 2).bfloat16()
     assert control(x, torch.tensor([1.5])).dtype == torch.bfloat16
 
 
