@@ -1,7 +1,7 @@
-"""Random crops of images held in memory, cut a batch at a time.
+"""Random crops of images, cut a batch at a time.
 
-An image takes part as often as crops fit into it, at each of several scales; an image that has
-just the size of a crop (CIFAR-10) takes part once. Everything stays uint8.
+An image takes part as often as crops fit into it; an image that has just the size of a crop
+(CIFAR-10) takes part once. Everything stays uint8.
 """
 
 from collections.abc import Sequence
@@ -10,28 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from irec.errors import DataError
-
-
-def scaled_copies(
-    image: UInt8[np.ndarray, "h w 3"], scales: Sequence[float], smallest: int
-) -> list[UInt8[np.ndarray, "_h _w 3"]]:
-    """`image` at each scale (Lanczos) at which its shorter side is at least `smallest` pixels."""
-    copies = []
-    for scale in scales:
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-        if min(height, width) < smallest:
-            continue
-        if scale == 1.0:
-            copies.append(image)
-        else:
-            resized = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
-            copies.append(np.asarray(resized))
-    return copies
 
 
 class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
@@ -41,7 +23,6 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         self,
         images: Sequence[UInt8[np.ndarray, "_h _w 3"]],
         crop_size: int,
-        scales: Sequence[float] = (1.0,),
         is_random: bool = False,
     ) -> None:
         """Cut `images` into cells, one crop for each.
@@ -50,10 +31,9 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         where crops can begin: together the crops reach every row and column alike.
 
         Args:
-            images: Each at least `crop_size` pixels high and wide at one of the scales; not
-                copied at scale 1, so that they may be mapped from a file.
+            images: Not copied, so that they may be mapped from a file; those less than `crop_size`
+                pixels high or wide take no part.
             crop_size: Side of the crops in pixels.
-            scales: Factors on height and width at which crops are cut.
             is_random: Whether crops are shifted and flipped at random.
 
         Raises:
@@ -61,15 +41,15 @@ class CropDataset(Dataset[UInt8[Tensor, "3 s s"]]):
         """
         self.crop_size = crop_size
         self.is_random = is_random
-        self.images = [copy for image in images for copy in scaled_copies(image, scales, crop_size)]
-        if not self.images:
-            raise DataError(f"none of {len(images)} images holds a crop of {crop_size} pixels")
+        self.images = images
         self.cells = [
             (index, row, column)
             for index, image in enumerate(self.images)
             for row in range(image.shape[0] // crop_size)
             for column in range(image.shape[1] // crop_size)
         ]
+        if not self.cells:
+            raise DataError(f"none of {len(images)} images holds a crop of {crop_size} pixels")
         self.draw(seed=0, epoch=0)
 
     def draw(self, seed: int, epoch: int) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
 from irec.datamodules.crops import CropDataset
-from irec.datamodules.image_files import read_array, read_sources
+from irec.datamodules.image_files import read_array
+from irec.datamodules.image_store import decoded_once
 from irec.errors import DataError
 from irec.images import image_paths
 
@@ -28,6 +29,7 @@ class ImageFolderDataModule(ImageDataModule):
         max_val_crops: int = 1000,
         max_predict_images: int | None = None,
         n_workers: int = 0,
+        decoded_dir: str = "data/decoded",
     ) -> None:
         """Name the sources; each list may mix folders, image files and .npy arrays [n, h, w, 3].
 
@@ -42,6 +44,8 @@ class ImageFolderDataModule(ImageDataModule):
             max_val_crops: Use at most the first so many crops for validate and test.
             max_predict_images: Compress at most the first so many images.
             n_workers: Processes that cut training crops; worth it beside a GPU.
+            decoded_dir: Folder that keeps the decoded images of train and val; all processes of a
+                machine map them into memory from there, and so do later runs.
         """
         super().__init__(batch_size, predict_batch_size, n_workers)
         self.sources = {"train": list(train), "val": list(val), "predict": list(predict)}
@@ -49,14 +53,20 @@ class ImageFolderDataModule(ImageDataModule):
         self.scales = list(scales)
         self.max_val_crops = max_val_crops
         self.max_predict_images = max_predict_images
+        self.decoded_dir = Path(decoded_dir)
 
     def setup(self, stage: str) -> None:
-        """Read what `stage` (fit, validate, test, predict) needs."""
+        """Map or list what `stage` (fit, validate, test, predict) needs.
+
+        The first process decodes and the others of its machine wait for it here, not in
+        `prepare_data`: there they would wait in a collective, which ends after some minutes.
+        """
         if stage == "fit":
-            images = list(read_sources(self._named("train")))
-            self.train_set = CropDataset(images, self.crop_size, self.scales, is_random=True)
+            images = decoded_once(self._named("train"), self.scales, self.decoded_dir)
+            self.train_set = CropDataset(images, self.crop_size, is_random=True)
         if stage in ("fit", "validate", "test"):
-            crops = CropDataset(list(read_sources(self._named("val"))), self.crop_size)
+            images = decoded_once(self._named("val"), [1.0], self.decoded_dir)
+            crops = CropDataset(images, self.crop_size)
             crops.cells = crops.cells[: self.max_val_crops]
             self.val_set = self.test_set = crops
         if stage == "predict":

@@ -4,16 +4,24 @@ A store is a folder with ``pixels.bin``, all pixels one image after the other, a
 their names and sizes. One file rather than one per image, because each mapped file stays open.
 """
 
+import hashlib
+import itertools
 import json
 import math
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
+from irec.datamodules.download import locked
+from irec.datamodules.image_files import read_array, read_sources
 from irec.errors import DataError
 from irec.files import unfinished
+from irec.images import image_paths
 from irec.terminal import count_bar
 
 _PIXELS = "pixels.bin"
@@ -69,3 +77,75 @@ def map_store(folder: Path) -> list[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]:
         raise DataError(f"{folder}: no images there") from error
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{folder}: damaged ({error}); delete it, it is made anew") from error
+
+
+def decoded_once(
+    sources: Sequence[str], scales: Sequence[float], root: Path
+) -> list[UInt8[np.ndarray, "_h _w 3"]]:
+    """Map all images of `sources` into memory, each at all `scales`, in order.
+
+    Whichever process comes first decodes them into a store; the others of the machine wait for it,
+    and later runs find it, until a file is another. Arrays of one scale are mapped where they are.
+
+    Args:
+        sources: Folders, image files and .npy arrays [n, h, w, 3].
+        scales: Factors on height and width.
+        root: Folder of all stores.
+
+    Raises:
+        DataError: An image is absent or damaged, or `root` cannot be written to.
+        OutputFileError: The disk is full.
+    """
+    images: list[UInt8[np.ndarray, "_h _w 3"]] = []
+    for is_mapped, group in itertools.groupby(
+        map(Path, sources), lambda path: path.suffix == ".npy" and list(scales) == [1.0]
+    ):
+        paths = list(group)
+        if is_mapped:
+            images += read_sources(paths)
+        else:
+            images += _stored(paths, scales, root)
+    return images
+
+
+def _stored(
+    sources: Sequence[Path], scales: Sequence[float], root: Path
+) -> list[UInt8[np.ndarray, "_h _w 3"]]:
+    """Map the store of these images, made where it is absent or of other files."""
+    files = [file for path in sources for file in (image_paths(path) if path.is_dir() else [path])]
+    asked = [list(scales), *(str(path.resolve()) for path in sources)]
+    name = sources[0].resolve().stem
+    place = root / f"{name}-{_digest(asked)}"
+    store = place / f"{name}-{_digest([[str(file), *_state_of(file)] for file in files])}"
+    with locked(place):
+        if not store.exists():
+            for outdated in filter(Path.is_dir, place.iterdir()):
+                shutil.rmtree(outdated, ignore_errors=True)
+            n_images = sum(len(read_array(f)) if f.suffix == ".npy" else 1 for f in files)
+            copies = (
+                ("", _scaled(image, scale)) for image in read_sources(sources) for scale in scales
+            )
+            write_store(store, n_images * len(scales), copies)
+        return [pixels for _, pixels in map_store(store)]
+
+
+def _state_of(file: Path) -> tuple[int, int]:
+    """Return what changes when a file does."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise DataError(f"{file}: {error.strerror}") from error
+    return status.st_size, status.st_mtime_ns
+
+
+def _digest(of: Any) -> str:
+    return hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]
+
+
+def _scaled(image: UInt8[np.ndarray, "h w 3"], scale: float) -> UInt8[np.ndarray, "_h _w 3"]:
+    """Return an image with sides of so many times its own (Lanczos)."""
+    if scale == 1.0:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(resized)

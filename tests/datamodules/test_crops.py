@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from irec.datamodules.crops import CropDataset, scaled_copies
+from irec.datamodules.crops import CropDataset
 from irec.errors import DataError
 from tests.pictures import noise
 
@@ -64,12 +64,11 @@ def test_images_of_the_size_of_a_crop_are_only_flipped():
     assert seen == {plain.tobytes(), np.ascontiguousarray(plain[:, :, ::-1]).tobytes()}
 
 
-def test_scales_that_leave_too_few_pixels_are_passed_over():
-    image = noise(64, 128, 3)
-    assert [copy.shape for copy in scaled_copies(image, (1.0, 0.5, 0.25), 32)] == [
-        (64, 128, 3),
-        (32, 64, 3),
-    ]
+def test_images_that_are_too_small_take_no_part():
+    small, large = noise(31, 64, 3), noise(32, 64, 3)
+    crops = CropDataset([small, large], 32)
+    assert len(crops) == 2
+    np.testing.assert_array_equal(crops[0], large[:, :32].transpose(2, 0, 1))
 
 
 def test_images_that_hold_no_crop_are_refused():

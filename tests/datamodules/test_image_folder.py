@@ -60,7 +60,12 @@ def test_files_that_are_no_arrays_are_refused(tmp_path):
 
 def test_fit_cuts_crops_and_predict_keeps_whole_images(photos):
     data = ImageFolderDataModule(
-        train=[str(photos)], val=[str(photos)], predict=[str(photos)], batch_size=2, max_val_crops=3
+        train=[str(photos)],
+        val=[str(photos)],
+        predict=[str(photos)],
+        batch_size=2,
+        max_val_crops=3,
+        decoded_dir=str(photos.parent / "decoded"),
     )
     data.setup("fit")
     assert [batch.shape for batch in data.train_dataloader()] == [(2, 3, 32, 32)] * 2
