@@ -1,16 +1,23 @@
-"""What lossy models share in training: objective, schedule, figures."""
+"""What lossy models share in training: objective, target rate, schedule, figures.
+
+Where a rate is asked for, lambda is steered towards it: after each step it is multiplied by
+(target / measured)^0.001, bits per pixel of the batches of all ranks. So a rate that is twice the
+target halves lambda within some 1,000 steps, slowly enough for the weights to follow. Steering
+starts once the weight of the bits has risen to one. A run's checkpoints have the lambda of their
+step; its figures of validation keep the one that the run began with, so that they compare.
+"""
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from irec.errors import DataError
+from irec.errors import DataError, InvalidParameterError
 from irec.lightning_modules.training import TrainingModule
 from irec.models.lossy_model import LossyModel, lambda_at
 from irec.models.sources import PosteriorSampler, PriorSampler
@@ -21,6 +28,12 @@ Schedule = Literal["constant", "cosine"]
 _LAST_RATE = 0.01
 # Share of the full weight of the bits with which annealing begins.
 _FIRST_KL_WEIGHT = 0.1
+# By how much of the relative error of a step's rate lambda changes.
+_STEERING = 1e-3
+# Lambda stays within this factor of what it began at, however far a target is out of reach.
+_MAX_STEERED = 1e3
+# A rate of zero has no logarithm.
+_LEAST_BPP = 1e-6
 # Five scales and a window of 11 pixels: below this MS-SSIM is not defined.
 _MIN_MS_SSIM_SIDE = 176
 # Of the five scales: Wang et al. 2003, and those of the paper's code.
@@ -46,6 +59,63 @@ class LossyModule(TrainingModule):
     """A lossy model trained on lambda * distortion + bits per pixel; a subclass says which."""
 
     model: LossyModel
+    log_steered: Tensor
+
+    def __init__(
+        self,
+        architecture: type[nn.Module],
+        config: Any,
+        checkpoint: str | None,
+        compile_model: bool,
+        channels_last: bool,
+        target_bpp: float | None,
+    ) -> None:
+        """As for :class:`TrainingModule`; `target_bpp` is the rate to train for, if any.
+
+        Raises:
+            InvalidParameterError: `target_bpp` is not positive, or the model has several lambdas.
+        """
+        super().__init__(architecture, config, checkpoint, compile_model, channels_last)
+        lambdas = self.model.config.lambdas
+        if target_bpp is not None and len(lambdas) > 1:
+            raise InvalidParameterError(
+                f"a model of {len(lambdas)} lambdas has as many rates, so none can be its target: "
+                "leave --model.target_bpp out, or give --model.lambdas one to begin with"
+            )
+        if target_bpp is not None and not 0.0 < target_bpp < math.inf:
+            raise InvalidParameterError(
+                f"target_bpp {target_bpp}: a positive number of bits per pixel is needed"
+            )
+        self.save_hyperparameters({"target_bpp": target_bpp})
+        # Of the lambda at which training began; kept in checkpoints as the model's lambda.
+        self.register_buffer("log_steered", torch.zeros(()), persistent=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the model have the lambda that it was steered to: its files are made for that."""
+        if self.hparams["target_bpp"] is not None:
+            steered = math.exp(self.log_steered.item())
+            checkpoint["hyper_parameters"]["lambdas"] = [self.model.config.lambdas[0] * steered]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the lambda of the checkpoint, where it is steered."""
+        if self.hparams["target_bpp"] is not None:
+            found = checkpoint["hyper_parameters"]
+            began = list(self.model.config.lambdas)
+            if len(found.get("lambdas", [])) == 1:
+                self.log_steered.fill_(math.log(found["lambdas"][0] / began[0]))
+                checkpoint = {"hyper_parameters": {**found, "lambdas": began}}
+        super().on_load_checkpoint(checkpoint)
+
+    def _steer(self, bpp: Tensor) -> None:
+        """Move lambda towards where the rate is the target, given a step's rate."""
+        if self.hparams["target_bpp"] is None:
+            return
+        self.log("train/lambda", self.model.config.lambdas[0] * self.log_steered.exp())
+        if self._kl_weight() == 1.0:
+            found = self.mean_over_ranks(bpp).clamp(min=_LEAST_BPP)
+            error = math.log(self.hparams["target_bpp"]) - found.log()
+            limit = math.log(_MAX_STEERED)
+            self.log_steered.add_(_STEERING * error).clamp_(-limit, limit)
 
     def _check_crops(self, images: UInt8[Tensor, "n 3 h w"]) -> None:
         """Say what is wrong with crops that the model or the distortion is not defined on."""
@@ -79,7 +149,7 @@ class LossyModule(TrainingModule):
     def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
         """Loss of a batch, each image with a lambda of its own where the model serves several."""
         position = torch.rand(len(batch), device=self.device) * (len(self.model.config.lambdas) - 1)
-        trade_off = lambda_at(position, self.model.config.lambdas)
+        trade_off = lambda_at(position, self.model.config.lambdas) * self.log_steered.exp()
         terms = self._terms(batch, position)
         distortion = self._distortion(terms, batch)
         bpp = terms.bpp.sum(0)
@@ -93,6 +163,7 @@ class LossyModule(TrainingModule):
         )
         self.log("train/loss", (trade_off * distortion + bpp).detach().mean())
         self.log("train/kl_weight", self._kl_weight())
+        self._steer(bpp.mean())
         # Otherwise images that are given many bits would count for more than the others.
         weight = (_middle(self.model.config.lambdas) / trade_off).sqrt()
         return (weight * (trade_off * distortion + self._kl_weight() * bpp)).mean()

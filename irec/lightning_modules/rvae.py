@@ -124,7 +124,7 @@ class RVAEModule(TrainingModule):
         per_channel = torch.stack([kl.mean(0) for kl in kl_nats])
         free_nats = self.hparams["free_bits_nats"]
         # What counts is the mean over the batches of all ranks, as one with all of it would see.
-        is_free = self._mean_over_ranks(per_channel) < free_nats
+        is_free = self.mean_over_ranks(per_channel) < free_nats
         free = torch.where(is_free, free_nats, per_channel)
         to_bpd = 1.0 / (batch[0].numel() * math.log(2.0))
         nll, kl = distortion.mean().detach() * to_bpd, per_channel.sum().detach() * to_bpd
@@ -145,13 +145,6 @@ class RVAEModule(TrainingModule):
         n_steps = self.hparams["anneal_steps"]
         done = min(1.0, self.global_step / n_steps) if n_steps else 1.0
         return self.hparams["kl_weight"] * (_FIRST_KL_WEIGHT + (1.0 - _FIRST_KL_WEIGHT) * done)
-
-    def _mean_over_ranks(self, values: Tensor) -> Tensor:
-        values = values.detach().clone()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(values)
-            values /= torch.distributed.get_world_size()
-        return values
 
     def validation_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
         """Bits per dimension (one posterior sample), and the KL of each latent tensor."""

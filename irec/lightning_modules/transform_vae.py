@@ -40,6 +40,7 @@ class TransformVAEModule(LossyModule):
         schedule: Schedule = "constant",
         warmup_steps: int = 0,
         anneal_steps: int = 0,
+        target_bpp: float | None = None,
         checkpoint: str | None = None,
         compile_model: bool = False,
         channels_last: bool = False,
@@ -64,6 +65,8 @@ class TransformVAEModule(LossyModule):
             schedule: "constant", or "cosine" down to a hundredth at the last step.
             warmup_steps: Steps over which the learning rate rises from zero.
             anneal_steps: Steps over which the weight of the bits rises from a tenth to one.
+            target_bpp: Bits per pixel of training crops that lambda is steered towards, from the
+                one in `lambdas`: for models of one rate.
             checkpoint: Name or folder of an exported checkpoint to start from; it decides the
                 model's size, rates and first weights. predict needs one.
             compile_model: Whether training goes through torch.compile, which takes a minute first.
@@ -79,7 +82,7 @@ class TransformVAEModule(LossyModule):
             tuple(lambdas),
             distortion,
         )
-        super().__init__(TransformVAE, config, checkpoint, compile_model, channels_last)
+        super().__init__(TransformVAE, config, checkpoint, compile_model, channels_last, target_bpp)
         self.begins_with_klt = initialise == "klt" and checkpoint is None
         self.save_hyperparameters(
             {

@@ -23,6 +23,7 @@ class TwoLevelVAEModule(LossyModule):
         schedule: Schedule = "constant",
         warmup_steps: int = 0,
         anneal_steps: int = 0,
+        target_bpp: float | None = None,
         checkpoint: str | None = None,
         compile_model: bool = False,
         channels_last: bool = False,
@@ -41,6 +42,8 @@ class TwoLevelVAEModule(LossyModule):
             schedule: "constant", or "cosine" down to a hundredth at the last step.
             warmup_steps: Steps over which the learning rate rises from zero.
             anneal_steps: Steps over which the weight of the bits rises from a tenth to one.
+            target_bpp: Bits per pixel of training crops that lambda is steered towards, from the
+                one in `lambdas`: for models of one rate.
             checkpoint: Name or folder of an exported checkpoint to start from; it decides the
                 model's size and rates. predict needs one.
             compile_model: Whether training goes through torch.compile, which takes a minute first.
@@ -50,7 +53,7 @@ class TwoLevelVAEModule(LossyModule):
         config = TwoLevelVAEConfig(
             channels, latent_channels, hyper_channels, tuple(lambdas), distortion
         )
-        super().__init__(TwoLevelVAE, config, checkpoint, compile_model, channels_last)
+        super().__init__(TwoLevelVAE, config, checkpoint, compile_model, channels_last, target_bpp)
         self.save_hyperparameters(
             {
                 "learning_rate": learning_rate,

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from irec.datamodules.image_folder import ImageFolderDataModule
-from irec.errors import CheckpointError, DataError
+from irec.errors import CheckpointError, DataError, InvalidParameterError
+from irec.lightning_modules import lossy
 from irec.lightning_modules.lossy import _ONES, _ms_ssim
 from irec.lightning_modules.two_level_vae import TwoLevelVAEModule
 from irec.models.sources import PosteriorSampler
@@ -158,6 +160,73 @@ def test_figures_of_every_lambda_add_up(tmp_path, crop_size):
     tested = trainer(tmp_path).test(module, datamodule=data, verbose=False)[0]
     validated = {name.replace("val/", "test/") for name in found if name.startswith("val/")}
     assert set(tested) == validated
+
+
+@pytest.mark.filterwarnings("ignore:.*self.log.*")
+@pytest.mark.parametrize("target", [0.1, 2.0])
+def test_steering_finds_the_lambda_of_a_rate(target):
+    module = tiny_module(lambdas=(0.01,), target_bpp=target)
+    # Rates of lossy models grow about as the root of lambda; here 1 bit at the beginning.
+    for _ in range(15_000):
+        module._steer(torch.exp(0.5 * module.log_steered))
+    assert module.log_steered.item() == pytest.approx(2 * math.log(target), abs=0.01)
+    # A rate out of reach leaves numbers to go on with.
+    for _ in range(9):
+        module.log_steered.fill_(30.0)
+        module._steer(torch.zeros(()))
+    assert module.log_steered.exp() == pytest.approx(1e3)
+
+
+def test_a_target_moves_the_rate(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(lossy, "_STEERING", 0.05)
+    found = {}
+    for target in (0.02, 0.2):
+        module = tiny_module(lambdas=(0.01,), learning_rate=5e-3, target_bpp=target)
+        run = trainer(tmp_path, max_epochs=25, limit_val_batches=0)
+        run.fit(module, datamodule=data)
+        found[target] = [run.callback_metrics[f"train/{name}"].item() for name in ("bpp", "lambda")]
+    (low, low_lambda), (high, high_lambda) = found.values()
+    assert low < 0.6 * high
+    assert low_lambda < 0.01 < high_lambda
+
+
+def test_steering_waits_until_the_bits_have_their_weight(tmp_path, data):
+    module = tiny_module(lambdas=(0.01,), target_bpp=1.0, anneal_steps=4)
+    trainer(tmp_path, max_steps=4, limit_val_batches=0).fit(module, datamodule=data)
+    assert module.log_steered == 0.0
+    module = tiny_module(lambdas=(0.01,), target_bpp=1.0, anneal_steps=3)
+    trainer(tmp_path, max_steps=4, limit_val_batches=0).fit(module, datamodule=data)
+    assert module.log_steered != 0.0
+
+
+def test_the_lambda_of_a_target_is_kept_and_gone_on_with(tmp_path, data):
+    options = {"lambdas": (0.01,), "target_bpp": 0.01}
+    module, saver = tiny_module(**options), ModelCheckpoint(tmp_path, "run")
+    on = {"enable_checkpointing": True, "callbacks": [saver], "limit_val_batches": 0}
+    trainer(tmp_path, max_epochs=3, **on).fit(module, datamodule=data)
+    (kept,) = torch.load(tmp_path / "run.ckpt")["hyper_parameters"]["lambdas"]
+    assert kept == pytest.approx(0.01 * math.exp(module.log_steered.item()))
+    assert kept < 0.00999
+    again = tiny_module(**options)
+    trainer(tmp_path, max_epochs=3).fit(again, datamodule=data, ckpt_path=tmp_path / "run.ckpt")
+    assert again.log_steered == module.log_steered
+    with pytest.raises(CheckpointError, match=r"has lambdas \[0\.00.*asked for is \[0\.01\]"):
+        trainer(tmp_path, max_epochs=3).fit(
+            tiny_module(lambdas=(0.01,)), datamodule=data, ckpt_path=tmp_path / "run.ckpt"
+        )
+
+
+@pytest.mark.parametrize(
+    ("lambdas", "target", "message"),
+    [
+        (LAMBDAS, 0.5, "a model of 3 lambdas has as many rates"),
+        ((0.01,), 0.0, r"target_bpp 0\.0: a positive number"),
+        ((0.01,), math.nan, "target_bpp nan: a positive number"),
+    ],
+)
+def test_targets_that_make_no_sense_are_refused(lambdas, target, message):
+    with pytest.raises(InvalidParameterError, match=message):
+        tiny_module(lambdas=lambdas, target_bpp=target)
 
 
 def test_ms_ssim_trains(tmp_path):
