@@ -127,17 +127,8 @@ class LatticeRVAEModule(TrainingModule):
             self.log_dict({"train/nll_bpd": nll.detach(), "train/kl_bpd": kl.detach()})
         return nll + kl
 
-    def validation_step(
-        self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Bits per dimension, by level and of the latents; of each validation set."""
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
-        """As validation, on the test set."""
-        self._evaluate(batch, "test")
-
-    def _evaluate(self, batch: Tensor, stage: str) -> None:
+    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"], stage: str) -> None:
+        """Log bits per dimension, by level and of the latents."""
         terms = self._terms(batch)
         bpd = (terms.nll + terms.kl).double().mean()
         self.log(f"{stage}/bpd", bpd, prog_bar=True, batch_size=len(batch))
@@ -177,10 +168,7 @@ class LatticeRVAEModule(TrainingModule):
             return min(1.0, (step + 1) / _WARM_UP_STEPS, max(left, 0.0))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return self.step_by_step(optimizer, scheduler)
 
 
 def _grey(pixels: Tensor) -> Tensor:

@@ -173,15 +173,8 @@ class LossyModule(TrainingModule):
         done = min(1.0, self.trainer.global_step / anneal_steps) if anneal_steps else 1.0
         return _FIRST_KL_WEIGHT + (1.0 - _FIRST_KL_WEIGHT) * done
 
-    def validation_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
-        """Rates and distortions of one posterior sample at each of the model's lambdas."""
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
-        """As validation, on the test set."""
-        self._evaluate(batch, "test")
-
-    def _evaluate(self, batch: Tensor, stage: str) -> None:
+    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"], stage: str) -> None:
+        """Log rates and distortions of one posterior sample at each of the model's lambdas."""
         losses = []
         for index, trade_off in enumerate(self.model.config.lambdas):
             terms = self._terms(batch, torch.full((len(batch),), float(index), device=self.device))
@@ -229,10 +222,7 @@ class LossyModule(TrainingModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self._rate_factor(step)
         )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return self.step_by_step(optimizer, scheduler)
 
     def _rate_factor(self, step: int) -> float:
         warmup_steps = self.hparams["warmup_steps"]

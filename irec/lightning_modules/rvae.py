@@ -146,15 +146,8 @@ class RVAEModule(TrainingModule):
         done = min(1.0, self.global_step / n_steps) if n_steps else 1.0
         return self.hparams["kl_weight"] * (_FIRST_KL_WEIGHT + (1.0 - _FIRST_KL_WEIGHT) * done)
 
-    def validation_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
-        """Bits per dimension (one posterior sample), and the KL of each latent tensor."""
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
-        """As validation, on the test set."""
-        self._evaluate(batch, "test")
-
-    def _evaluate(self, batch: Tensor, stage: str) -> None:
+    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"], stage: str) -> None:
+        """Log bits per dimension of one posterior sample, and the KL of each latent tensor."""
         distortion, kl_nats, log_scale = self._terms(batch)
         total = distortion.double() + torch.stack([kl.sum(1) for kl in kl_nats]).double().sum(0)
         bpd = total.mean() / (batch[0].numel() * math.log(2.0))
@@ -184,7 +177,4 @@ class RVAEModule(TrainingModule):
         scheduler = torch.optim.lr_scheduler.MultiStepLR(
             optimizer, list(self.hparams["milestones"]), gamma=self.hparams["decay"]
         )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return self.step_by_step(optimizer, scheduler)

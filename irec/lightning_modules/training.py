@@ -8,7 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.distributed
+from jaxtyping import UInt8
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from irec.errors import CheckpointError, InvalidParameterError, TrainingError
@@ -134,6 +136,30 @@ class TrainingModule(LightningModule):
         if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             gradients = [value.grad for value in self.parameters() if value.grad is not None]
             self.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+
+    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"], stage: str) -> None:
+        """Log the figures of a batch under names that begin with `stage`, "val" or "test"."""
+        raise NotImplementedError
+
+    def validation_step(
+        self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Log what :meth:`evaluate` finds, of each validation set where there are several."""
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
+        """As validation, on the test set."""
+        self.evaluate(batch, "test")
+
+    @staticmethod
+    def step_by_step(
+        optimizer: torch.optim.Optimizer, scheduler: torch.optim.lr_scheduler.LRScheduler
+    ) -> OptimizerLRSchedulerConfig:
+        """Return what Lightning takes for a learning rate that changes with every step."""
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def on_validation_batch_start(
         self, batch: Any, batch_idx: int, dataloader_idx: int = 0
