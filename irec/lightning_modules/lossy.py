@@ -34,6 +34,8 @@ _STEERING = 1e-3
 _MAX_STEERED = 1e3
 # A rate of zero has no logarithm.
 _LEAST_BPP = 1e-6
+# A dimension with more KL than this is in use.
+_ACTIVE_NATS = 0.01
 # Five scales and a window of 11 pixels: below this MS-SSIM is not defined.
 _MIN_MS_SSIM_SIDE = 176
 # Of the five scales: Wang et al. 2003, and those of the paper's code.
@@ -48,11 +50,13 @@ class _Terms(NamedTuple):
         image: Decoded from one posterior sample, in grey levels, [n, 3, h, w].
         bpp: KL divergence of each latent tensor in bits per pixel, [tensors, n].
         mse: Mean squared error in squared grey levels, [n].
+        active: Share of each latent tensor's dimensions that are in use, [tensors, n].
     """
 
     image: Tensor
     bpp: Tensor
     mse: Tensor
+    active: Tensor
 
 
 class LossyModule(TrainingModule):
@@ -137,8 +141,10 @@ class LossyModule(TrainingModule):
         decoded = self.model(pixels, source, position)
         of_tensors = [kl.float().sum((1, 2, 3)) for kl in source.kl_nats]
         bits = torch.stack(of_tensors) / math.log(2.0)
+        active = [(kl > _ACTIVE_NATS).float().mean((1, 2, 3)) for kl in source.kl_nats]
         n_pixels = images.shape[2] * images.shape[3]
-        return _Terms(decoded, bits / n_pixels, (decoded - pixels).square().mean((1, 2, 3)))
+        mse = (decoded - pixels).square().mean((1, 2, 3))
+        return _Terms(decoded, bits / n_pixels, mse, torch.stack(active))
 
     def _distortion(self, terms: _Terms, images: Tensor) -> Float[Tensor, " n"]:
         if self.model.config.distortion == "mse":
@@ -180,7 +186,8 @@ class LossyModule(TrainingModule):
             terms = self._terms(batch, torch.full((len(batch),), float(index), device=self.device))
             levels = ((terms.image.round().clamp(0, 255) - batch).square()).mean((1, 2, 3))
             figures = {"bpp": terms.bpp.sum(0), "psnr_db": _psnr_db(levels)}
-            figures |= {f"bpp_{name}": bpp for name, bpp in self._rates(terms.bpp).items()}
+            figures |= {f"bpp_{name}": bpp for name, bpp in self._parts(terms.bpp).items()}
+            figures |= self._active_dimensions(terms.active, *batch.shape[2:])
             if min(batch.shape[2:]) >= _MIN_MS_SSIM_SIDE:
                 ms_ssim = _ms_ssim(terms.image, batch.float())
                 figures["ms_ssim_db"] = -10.0 * torch.log10(1.0 - ms_ssim)
@@ -191,9 +198,17 @@ class LossyModule(TrainingModule):
         loss = torch.stack(losses).mean()
         self.log(f"{stage}/loss", loss, prog_bar=True, batch_size=len(batch))
 
-    def _rates(self, bpp: Float[Tensor, "tensors n"]) -> dict[str, Float[Tensor, " n"]]:
-        """Bits per pixel by what they are spent on."""
-        return {"z2": bpp[0], "z1": bpp[1:].sum(0)}
+    def _parts(self, of_tensors: Float[Tensor, "tensors n"]) -> dict[str, Float[Tensor, " n"]]:
+        """Add latent tensors up by what they are for."""
+        return {"z2": of_tensors[0], "z1": of_tensors[1:].sum(0)}
+
+    def _active_dimensions(
+        self, shares: Float[Tensor, "tensors n"], height: int, width: int
+    ) -> dict[str, Float[Tensor, " n"]]:
+        """Return the share of dimensions that are in use, of the tensors of each part."""
+        n_dims = shares.new_tensor(self.model.n_latent_dims(height, width))[:, None]
+        n_active, n_all = self._parts(shares * n_dims), self._parts(n_dims)
+        return {f"active_dimensions_{name}": n_active[name] / n_all[name] for name in n_all}
 
     @torch.no_grad()
     def reconstruct(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:

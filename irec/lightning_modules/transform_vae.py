@@ -115,14 +115,14 @@ class TransformVAEModule(LossyModule):
             if n_blocks >= _N_BLOCKS:
                 return
 
-    def _rates(self, bpp: Float[Tensor, "tensors n"]) -> dict[str, Float[Tensor, " n"]]:
-        """Bits per pixel of z2, of z1, and of each of its slices, the most telling first."""
-        rates, tensor = super()._rates(bpp), 1
+    def _parts(self, of_tensors: Float[Tensor, "tensors n"]) -> dict[str, Float[Tensor, " n"]]:
+        """Add up z2, z1, and each of its slices, the most telling first."""
+        parts, tensor = super()._parts(of_tensors), 1
         for number in range(len(self.model.config.slices)):
             n_halves = 2 if number < self.model.config.interleaved else 1
-            rates[f"slice_{number}"] = bpp[tensor : tensor + n_halves].sum(0)
+            parts[f"slice_{number}"] = of_tensors[tensor : tensor + n_halves].sum(0)
             tensor += n_halves
-        return rates
+        return parts
 
     def make_optimizer(self) -> Muon:
         """Return Muon; the transform learns more slowly than the rest."""

@@ -1,5 +1,6 @@
 """What the transform VAE's module adds to the other lossy model's: start and learning rates."""
 
+import pytest
 import torch
 from lightning.pytorch import Callback
 
@@ -58,8 +59,23 @@ def test_the_transform_learns_more_slowly():
 
 
 def test_the_bits_of_each_slice_are_told():
-    rates = TransformVAEModule(**SIZES)._rates(torch.tensor([[1.0], [2.0], [4.0], [8.0], [16.0]]))
+    rates = TransformVAEModule(**SIZES)._parts(torch.tensor([[1.0], [2.0], [4.0], [8.0], [16.0]]))
     assert {name: value.item() for name, value in rates.items()} == {
         **{"z2": 1.0, "z1": 30.0},
         **{"slice_0": 6.0, "slice_1": 8.0, "slice_2": 16.0},
+    }
+
+
+def test_the_share_of_dimensions_in_use_is_that_of_each_part():
+    module = TransformVAEModule(**SIZES)
+    # z2 and, at 64 pixels, 4x4 positions of three channels in halves, of two, of four.
+    assert module.model.n_latent_dims(64, 64) == [4, 24, 24, 32, 64]
+    shares = torch.tensor([[0.5, 0.0], [1.0, 0.0], [0.0, 0.0], [0.25, 0.0], [0.5, 1.0]])
+    found = module._active_dimensions(shares, 64, 64)
+    assert {name: value.tolist() for name, value in found.items()} == {
+        "active_dimensions_z2": [0.5, 0.0],
+        "active_dimensions_z1": pytest.approx([64 / 144, 64 / 144]),
+        "active_dimensions_slice_0": [0.5, 0.0],
+        "active_dimensions_slice_1": [0.25, 0.0],
+        "active_dimensions_slice_2": [0.5, 1.0],
     }
