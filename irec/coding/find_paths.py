@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
@@ -61,13 +62,13 @@ def _find_on_cores(
 
     def search(number: int) -> FoundPath:
         stream = streams[number]
-        no_places = torch.zeros(stream.n_blocks, 0, dtype=torch.int32)
+        no_places = torch.zeros(stream.n_blocks, 0, dtype=torch.int64)
         columns = stream.columns
-        places = no_places if columns is None else codebook.places(columns).int()
+        places = no_places if columns is None else codebook.places(columns)
         path, log_ratio = search_stream(
             stream.mean.contiguous().numpy(),
             stream.scale.square().numpy(),
-            places.numpy(),
+            places.numpy().astype(np.uint64),
             stream.tabulate(order).numpy(),
             rows,
             signs,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Float64, Int8, Int32, Int64
+from jaxtyping import Float32, Float64, Int8, Int32, Int64, UInt64
 
 from irec.coding.shared_randomness import extend_hash, sign_pool_row
 
@@ -71,11 +71,11 @@ def _prepare(
 
 
 @_compiled(
-    "void(float32[:, ::1], int32[::1], float32, float32[::1], float32[:, ::1], float32[::1])"
+    "void(float32[:, ::1], uint64[::1], float32, float32[::1], float32[:, ::1], float32[::1])"
 )
 def _take_rows(
     all_columns: Float32[np.ndarray, "R columns"],
-    places: Int32[np.ndarray, " A_or_0"],
+    places: UInt64[np.ndarray, " A_or_0"],
     deviation: float,
     curvature: Float32[np.ndarray, " A"],
     rows: Float32[np.ndarray, "R A"],
@@ -97,7 +97,7 @@ def _take_rows(
 
 
 @_compiled(
-    "int64(int64, int64, int64, boolean, int32[::1], int32[::1], int32[::1], int32[:, ::1],"
+    "int64(int64, int64, int64, boolean, uint64[::1], int32[::1], int32[::1], int32[:, ::1],"
     " float32[:, ::1], float32[:, ::1], float32[:, ::1], int8[:, ::1], int32[::1], float32,"
     " float32[:, ::1], float32[:, ::1], float32[::1])"
 )
@@ -106,7 +106,7 @@ def _weigh(
     end: int,
     n_moved: int,
     is_first: bool,
-    places: Int32[np.ndarray, " A_or_0"],
+    places: UInt64[np.ndarray, " A_or_0"],
     of_beam: Int32[np.ndarray, " B"],
     distinct: Int32[np.ndarray, " B"],
     extended: Int32[np.ndarray, "B 3"],
@@ -230,24 +230,26 @@ def select_best(
     if n_beams * n_groups > n_wanted:
         at = n_beams * n_groups - n_wanted
         bound = np.partition(best_of_group.ravel(), at)[at]
-    n_groups_above = 0
+    # One more, as what is below the bound is written too, and written over.
+    at_bound = np.empty(n_beams * n_groups + 1, np.int32)
+    n_found = 0
     for b in range(n_beams):
         for g in range(n_groups):
-            n_groups_above += best_of_group[b, g] >= bound
-    # One more, as what is below the bound is written too, and written over.
-    n_most = 1 + 2 * n_groups_above * (product.shape[1] // n_groups)
+            at_bound[n_found] = b * n_groups + g
+            n_found += best_of_group[b, g] >= bound
+    n_most = 1 + 2 * n_found * (product.shape[1] // n_groups)
     above = np.empty(n_most, np.float32)
     beam, candidate = np.empty(n_most, np.int32), np.empty(n_most, np.int32)
     n = 0
-    for b in range(n_beams):
-        for g in range(n_groups):
-            if best_of_group[b, g] >= bound:
-                for i in range(g, product.shape[1], n_groups):
-                    shared, own = base[b] + quadratic[i], product[b, i]
-                    above[n], beam[n], candidate[n] = shared + own, b, 2 * i
-                    n += shared + own >= bound
-                    above[n], beam[n], candidate[n] = shared - own, b, 2 * i + 1
-                    n += shared - own >= bound
+    for f in range(n_found):
+        b = at_bound[f] // n_groups
+        for i in range(at_bound[f] % n_groups, product.shape[1], n_groups):
+            shared, own = base[b] + quadratic[i], product[b, i]
+            if shared + abs(own) >= bound:  # few are, which the processor foresees
+                above[n], beam[n], candidate[n] = shared + own, b, 2 * i
+                n += shared + own >= bound
+                above[n], beam[n], candidate[n] = shared - own, b, 2 * i + 1
+                n += shared - own >= bound
     last, n_equal = bound, n
     if n > n_wanted:
         last = np.partition(above[:n], n - n_wanted)[n - n_wanted]
@@ -291,13 +293,14 @@ def _find_ancestors(
 
 
 @_compiled(
-    "Tuple((int64[::1], float64))(float64[:, ::1], float64[:, ::1], int32[:, ::1], float64[:, ::1],"
+    "Tuple((int64[::1], float64))(float64[:, ::1], float64[:, ::1], uint64[:, ::1],"
+    " float64[:, ::1],"
     " float32[:, :, ::1], int8[:, ::1], int64, int64, int64)"
 )
 def search_stream(
     mean: Float64[np.ndarray, "L A"],
     squared_scale: Float64[np.ndarray, "L A"],
-    places: Int32[np.ndarray, "L A_or_0"],
+    places: UInt64[np.ndarray, "L A_or_0"],
     table: Float64[np.ndarray, "T 5"],
     codebook: Float32[np.ndarray, "K R columns"],
     sign_pool: Int8[np.ndarray, "pool columns"],
@@ -403,9 +406,10 @@ def search_stream(
             next_hashes[j] = _extend_hash(hashes[p], i)
             block_ratio[slot, j] = score[j] - lead[p]
             ratio[j] = others[p] + block_ratio[slot, j]
+            of_parent, own_ancestors = ancestor[p], next_ancestor[j]
             for other in range(n_slots):
-                next_ancestor[j, other] = ancestor[p, other]
-            next_ancestor[j, slot] = j
+                own_ancestors[other] = of_parent[other]
+            own_ancestors[slot] = j
         for j in range(n_kept):
             pool_row[j] = _sign_pool_row(next_hashes[j])
         hashes, next_hashes = next_hashes, hashes
