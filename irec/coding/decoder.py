@@ -129,17 +129,17 @@ def whitened_sample(
     check_code(code, n_dims, coder, allow_prefix)
     randomness = SharedRandomness(seed, tensor, device or torch.device("cpu"))
     if code.hot is None:
-        return _decode_part(code, n_dims, coder, randomness)
+        return decode_part(code, n_dims, coder, randomness)
     hot = torch.zeros(n_dims, dtype=torch.bool, device=randomness.device)
     hot[code.hot.dims.to(hot.device)] = True
     u = torch.empty(n_dims, dtype=torch.float64, device=randomness.device)
     n_hot = code.hot.dims.numel()
-    u[hot] = _decode_part(code.hot.code, n_hot, coder, replace(randomness, part=1))
-    u[~hot] = _decode_part(code, n_dims - n_hot, coder, randomness)
+    u[hot] = decode_part(code.hot.code, n_hot, coder, replace(randomness, part=1))
+    u[~hot] = decode_part(code, n_dims - n_hot, coder, randomness)
     return u
 
 
-def _decode_part(
+def decode_part(
     code: TensorCode, n_dims: int, coder: CoderSettings, randomness: SharedRandomness
 ) -> Float64[Tensor, " {n_dims}"]:
     """Return u of a code's own dimensions, those that are not hot."""

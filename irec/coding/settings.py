@@ -87,7 +87,7 @@ class SearchSettings:
             KL are left out of the search (the decoder still draws them).
     """
 
-    n_beams: int = 384
+    n_beams: int = 512
     negligible_kl_fraction: float = 0.002
 
     def __post_init__(self) -> None:
@@ -108,7 +108,7 @@ class SearchSettings:
         """Return the settings of an effort level.
 
         Args:
-            effort: From 1 (24 beams) to 9 (6144 beams); each level doubles beams and time.
+            effort: From 1 (32 beams) to 9 (8192 beams); each level doubles beams and time.
 
         Raises:
             InvalidParameterError: If the level is outside 1 to 9.
@@ -118,7 +118,7 @@ class SearchSettings:
             raise InvalidParameterError(
                 f"effort must be from {MIN_EFFORT} to {MAX_EFFORT}, not {effort}."
             )
-        return cls(n_beams=24 << (effort - MIN_EFFORT))
+        return cls(n_beams=32 << (effort - MIN_EFFORT))
 
 
 DEFAULT_CODER = CoderSettings()

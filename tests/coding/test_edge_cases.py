@@ -47,8 +47,8 @@ def test_one_dimension(normal, coder, mean, scale, kl, tolerance):
     errors = []
     for seed in range(5):
         code = encode(posterior, prior, seed, coder=coder, search=QUICK)
-        # More where fewer do not get there.
-        assert code.n_steps >= round(1.05 * float(kl_nats(posterior, prior)) / coder.nats_per_step)
+        # A little less than it holds, where that wastes least; more where fewer do not get there.
+        assert code.n_steps >= round(0.95 * float(kl_nats(posterior, prior)) / coder.nats_per_step)
         errors.append(float(decode(code, prior, seed, coder=coder)) - mean)
     assert sorted(map(abs, errors))[2] < tolerance
 

@@ -46,6 +46,7 @@ def test_the_search_knows_the_log_ratio_of_what_is_decoded(
     normal, found, monkeypatch, order, dense_fraction, n_dims
 ):
     monkeypatch.setattr("irec.coding.encoder._DENSE_FRACTION", dense_fraction)
+    monkeypatch.setattr("irec.coding.encoder._FEW_NATS", 0.0)  # one search alone
     generator = torch.Generator().manual_seed(0)
     scale = 0.02 + 0.9 * torch.rand(n_dims, generator=generator, dtype=torch.float64)
     mean = torch.randn(n_dims, generator=generator, dtype=torch.float64)
