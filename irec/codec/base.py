@@ -186,6 +186,7 @@ class Codec(abc.ABC):
         quality: float | None = None,
         n_samples: int = 1,
         seed: int = 0,
+        encoded: Encoded | None = None,
     ) -> Ideal:
         """Draw from the exact posterior: what :meth:`encode` would be with a perfect coder.
 
@@ -194,8 +195,11 @@ class Codec(abc.ABC):
             quality: As for :meth:`encode`.
             n_samples: Posterior samples to average over.
             seed: Of those samples; the global random state stays as it is.
+            encoded: What :meth:`encode` made of the same image at the same quality, if it did:
+                what was sought out then (refined evidence, calibrations) is not sought again.
         """
-        return self.ideal_batch([image], quality, n_samples, seed)[0]
+        made = None if encoded is None else [encoded]
+        return self.ideal_batch([image], quality, n_samples, seed, made)[0]
 
     @neutral_torch()
     @torch.inference_mode()
@@ -223,10 +227,13 @@ class Codec(abc.ABC):
         quality: float | None = None,
         n_samples: int = 1,
         seed: int = 0,
+        encoded: Sequence[Encoded] | None = None,
     ) -> list[Ideal]:
         """As :meth:`ideal`, of several images."""
         index = self._quality_index(quality)
-        return self._ideal([split_planes(image) for image in images], index, n_samples, seed)
+        planes = [split_planes(image) for image in images]
+        findings = [one.findings for one in encoded] if encoded else [None] * len(planes)
+        return self._ideal(planes, index, n_samples, seed, findings)
 
     def attach(self, encoded: Encoded, metadata: Metadata) -> Encoded:
         """Put metadata into a new file, which holds none yet; its pixels stay as they are.
@@ -285,9 +292,14 @@ class Codec(abc.ABC):
 
     @abc.abstractmethod
     def _ideal(
-        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+        self,
+        planes: Sequence[Planes],
+        quality_index: int,
+        n_samples: int,
+        seed: int,
+        findings: Sequence[Any],
     ) -> list[Ideal]:
-        """Do what :meth:`ideal_batch` says."""
+        """Do what :meth:`ideal_batch` says; `findings` are those of the files, or each None."""
 
     def _prepare(self) -> None:
         """Make what a kind of codec needs of its checkpoint; the last step of setting up."""

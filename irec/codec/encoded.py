@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +27,14 @@ class Encoded:
         sizes: Where they go: bits of each section, by name.
         pixels: uint8 [h, w, c], what the file decodes to (on the same device, if it is lossy).
         quality: 0 to 100 of a lossy file; None where the model has one quality.
+        findings: What the encoder sought out for this image, of use to :meth:`Codec.ideal`.
     """
 
     data: bytes
     sizes: dict[str, int]
     pixels: UInt8[np.ndarray, "h w c"]
     quality: float | None = None
+    findings: Any = field(default=None, repr=False, compare=False)
 
     @property
     def file_bits(self) -> int:

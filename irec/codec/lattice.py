@@ -7,6 +7,8 @@ is run tile by tile, and each phase's pixels go to or come from the range coder 
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,13 +41,22 @@ class CalibratingPixels:
 
     Attributes:
         bits: What the pixels so far cost under the calibrated mixtures, not rounded.
+        calibrations: Of the phases so far that have pixels.
     """
 
-    def __init__(self, pixels: UInt8[np.ndarray, "c h w"]) -> None:
-        """Set up the source; c is 1 of a grey image, else 3."""
+    def __init__(
+        self, pixels: UInt8[np.ndarray, "c h w"], found: Sequence[Calibration] | None = None
+    ) -> None:
+        """Set up the source.
+
+        Args:
+            pixels: Of the tile; c is 1 of a grey image, else 3.
+            found: Calibrations of the phases that have pixels, where they were chosen before.
+        """
         self.pixels = pixels
         self.bits = 0.0
-        self._calibration = Calibration()
+        self.calibrations: list[Calibration] = []
+        self._found = found
 
     def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Return the true pixels."""
@@ -53,13 +64,21 @@ class CalibratingPixels:
         values = for_model(pixels, parameters.mean)
         if pixels.size:
             given = parameters.cropped(*pixels.shape[1:])
-            calibration = fitted_calibration(values, len(pixels), given, self._calibration)
-            self._take(pixels, given, calibration)
-            self._calibration = calibration
+            before = self.calibrations[-1] if self.calibrations else Calibration()
+            if self._found is None:
+                new = fitted_calibration(values, len(pixels), given, before)
+            else:
+                new = self._found[len(self.calibrations)]
+            self._take(pixels, given, before, new)
+            self.calibrations.append(new)
         return values
 
     def _take(
-        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, new: Calibration
+        self,
+        pixels: UInt8[np.ndarray, "c h w"],
+        given: LogisticParameters,
+        before: Calibration,
+        new: Calibration,
     ) -> None:
         """Do with a phase what the source is for; its calibration has been chosen."""
         steps, values = torch.tensor(new).to(given.mean), for_model(pixels, given.mean)
@@ -84,9 +103,13 @@ class EncodingPixels(CalibratingPixels):
         self.progress = progress
 
     def _take(
-        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, new: Calibration
+        self,
+        pixels: UInt8[np.ndarray, "c h w"],
+        given: LogisticParameters,
+        before: Calibration,
+        new: Calibration,
     ) -> None:
-        new.write(self.encoder, self._calibration, len(pixels))
+        new.write(self.encoder, before, len(pixels))
         self.encoder.add(pixels, new.apply(quantise(for_coder(given, 0, *pixels.shape), 0)))
         self.progress.add(pixels.size)
 
@@ -144,14 +167,16 @@ class LatticeCodec(Codec):
 
     def _encode_one(self, planes: Planes) -> Encoded:
         residual, progress = ResidualEncoder(), Progress("encoding", planes.coded.size)
-        tiles = []
+        tiles, calibrations = [], []
         for tile in self._tiles(*planes.size):
             pixels = tile.cut(planes.coded)
             latents = EncodingSource(self.seed, self.profile.coder, self.search)
             source = EncodingPixels(residual, pixels, progress)
             self._generate(latents, source, pixels.shape, pixels)
             tiles.append(TileCode([codes[0] for codes in latents.codes]))
-        return self._pack(planes, tiles, join_planes(planes), residual.finish())
+            calibrations.append(source.calibrations)
+        packed = self._pack(planes, tiles, join_planes(planes), residual.finish())
+        return replace(packed, findings=calibrations)
 
     def _decode(self, stream: Bitstream) -> Planes:
         header = stream.header
@@ -169,11 +194,19 @@ class LatticeCodec(Codec):
         return self._with_alpha(stream, coded)
 
     def _ideal(
-        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+        self,
+        planes: Sequence[Planes],
+        quality_index: int,
+        n_samples: int,
+        seed: int,
+        findings: Sequence[Any],
     ) -> list[Ideal]:
         if self._model.n_latent_tensors == 0:
             n_samples = 1  # all would be the same
-        return [self._ideal_of_one(one, n_samples, seed) for one in planes]
+        return [
+            self._ideal_of_one(one, n_samples, seed, calibrations)
+            for one, calibrations in zip(planes, findings, strict=True)
+        ]
 
     def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
         for tile in self._tiles(*planes.size):
@@ -181,15 +214,22 @@ class LatticeCodec(Codec):
             known = KnownPixels(for_model(pixels, self._model.top), len(pixels))
             self._generate(source, known, pixels.shape, pixels)
 
-    def _ideal_of_one(self, planes: Planes, n_samples: int, seed: int) -> Ideal:
+    def _ideal_of_one(
+        self,
+        planes: Planes,
+        n_samples: int,
+        seed: int,
+        calibrations: Sequence[Sequence[Calibration]] | None,
+    ) -> Ideal:
         generator = torch.Generator(self.device).manual_seed(seed)
         kl = likelihood = 0.0
-        for tile in self._tiles(*planes.size):
+        for number, tile in enumerate(self._tiles(*planes.size)):
             pixels = tile.cut(planes.coded)
+            found = None if calibrations is None else calibrations[number]
             for _ in range(n_samples):
                 # In the arithmetic of the files: float32 would differ by a thousandth.
                 latents = PosteriorSampler(generator)
-                known = CalibratingPixels(pixels)
+                known = CalibratingPixels(pixels, found)
                 self._generate(latents, known, pixels.shape, pixels)
                 kl += sum(one.double().sum().item() for one in latents.kl_nats)
                 likelihood += known.bits

@@ -7,6 +7,7 @@ grid whose boundaries the encoder has kept clear (:mod:`irec.bitstream.grid`).
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,7 +78,12 @@ class LosslessCodec(Codec):
         return self._with_alpha(stream, coded)
 
     def _ideal(
-        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+        self,
+        planes: Sequence[Planes],
+        quality_index: int,
+        n_samples: int,
+        seed: int,
+        findings: Sequence[Any],
     ) -> list[Ideal]:
         generator = torch.Generator(self.device).manual_seed(seed)
         sums = np.zeros((len(planes), 2))

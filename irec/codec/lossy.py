@@ -7,6 +7,7 @@ devices only where a value lies within its rounding error of the middle between 
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -152,16 +153,26 @@ class LossyCodec(Codec):
         return self._image(self._model, latents, planes, header.quality_index)
 
     def _ideal(
-        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+        self,
+        planes: Sequence[Planes],
+        quality_index: int,
+        n_samples: int,
+        seed: int,
+        findings: Sequence[Any],
     ) -> list[Ideal]:
-        return [self._ideal_of_one(one, quality_index, n_samples, seed) for one in planes]
+        return [
+            self._ideal_of_one(one, quality_index, n_samples, seed, evidence)
+            for one, evidence in zip(planes, findings, strict=True)
+        ]
 
     def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
         evidence = self._infer(planes, quality_index, self.refinement_steps)
         self._latents(self._estimator, source, planes, quality_index, evidence)
 
-    def _ideal_of_one(self, planes: Planes, index: int, n_samples: int, seed: int) -> Ideal:
-        evidence = self._infer(planes, index, self.refinement_steps)
+    def _ideal_of_one(
+        self, planes: Planes, index: int, n_samples: int, seed: int, evidence: Any
+    ) -> Ideal:
+        evidence = evidence or self._infer(planes, index, self.refinement_steps)
         samples = [self._sample(planes, index, seed + n, evidence) for n in range(n_samples)]
         bits, pixels = zip(*samples, strict=True)
         return Ideal(sum(bits) / n_samples, pixels=pixels)
@@ -184,7 +195,8 @@ class LossyCodec(Codec):
         codes = TileCode([codes[0] for codes in source.codes])
         quality = self.qualities.quality_of(index)
         pixels = join_planes(self._image(self._model, latents, planes, index))
-        return self._pack(planes, [codes], pixels, quality_index=index, quality=quality)
+        packed = self._pack(planes, [codes], pixels, quality_index=index, quality=quality)
+        return replace(packed, findings=evidence)
 
     def _sample(
         self, planes: Planes, index: int, seed: int = 0, evidence: Any = None

@@ -1,6 +1,7 @@
 """Images without a model: what a general format takes fewer bytes for, such as line art."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,12 @@ class StoredCodec(Codec):
         raise InvalidParameterError("without a model there are no latent tensors")
 
     def _ideal(
-        self, planes: Sequence[Planes], quality_index: int, n_samples: int, seed: int
+        self,
+        planes: Sequence[Planes],
+        quality_index: int,
+        n_samples: int,
+        seed: int,
+        findings: Sequence[Any],
     ) -> list[Ideal]:
         raise InvalidParameterError("without a model there is no ideal")
 

@@ -81,7 +81,7 @@ def _lossless(
     encoded = codec.encode_batch(pixels)
     batch_s = time.perf_counter() - start
     n_values = sum(one.size for one in pixels)
-    ideal = codec.ideal_batch(pixels, n_samples=ideal_samples)
+    ideal = codec.ideal_batch(pixels, n_samples=ideal_samples, encoded=encoded)
     return [
         CompressedImage(
             one.data,
@@ -125,7 +125,7 @@ def _lossy(
     decode_s = _verify(codec, image, encoded, encoded.pixels)
     # Alpha is exact anyway.
     original, decoded = without_alpha(image.pixels), without_alpha(encoded.pixels)
-    ideal = codec.ideal(image.pixels, quality, ideal_samples)
+    ideal = codec.ideal(image.pixels, quality, ideal_samples, encoded=encoded)
     ideal_psnr, ideal_similarity = _mean_distance(original, ideal)
     height, width, channels = original.shape
     result = LossyResult(

@@ -96,6 +96,23 @@ def test_images_unlike_those_of_training_are_calibrated(codec_without_latents, m
     assert encoded.residual_bits < 0.97 * plain.residual_bits
 
 
+def test_the_ideal_of_a_file_takes_its_calibrations(codec, codec_without_latents, monkeypatch):
+    image = picture(40, 40, 3)
+    plain, with_latents = (one.encode(image) for one in (codec_without_latents, codec))
+    ideal = codec_without_latents.ideal(image)
+
+    def refuse(*_):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr("irec.codec.lattice.fitted_calibration", refuse)
+    assert codec_without_latents.ideal(image, encoded=plain) == ideal
+    # Latents of its own, so that only the calibrations are those of the file.
+    found = codec.ideal(image, n_samples=2, encoded=with_latents)
+    assert 0.0 < found.kl_bits < found.total_bits
+    with pytest.raises(AssertionError, match="again"):
+        codec_without_latents.ideal(image)
+
+
 def test_latents_are_counted(codec):
     image = picture(64, 64, 3)
     ideal = codec.ideal(image, n_samples=2)

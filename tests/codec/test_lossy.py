@@ -199,6 +199,16 @@ def test_other_arrays_are_refused(codec):
         codec.encode(np.zeros((8, 8, 5), np.uint8), 50.0)
 
 
+def test_the_ideal_of_a_file_takes_its_evidence(lossy_checkpoint, monkeypatch):
+    codec = LossyCodec(lossy_checkpoint, effort=1, refinement_steps=2)
+    image = picture(64, 64, 3, 9)
+    encoded, ideal = codec.encode(image, 50.0), codec.ideal(image, 50.0)
+    monkeypatch.setattr(codec, "_infer", None)
+    again = codec.ideal(image, 50.0, encoded=encoded)
+    assert again.kl_bits == ideal.kl_bits
+    np.testing.assert_array_equal(again.pixels[0], ideal.pixels[0])
+
+
 def test_the_ideal_image_costs_its_kl(codec):
     image = picture(96, 64, 3, 9)
     state = torch.random.get_rng_state()
