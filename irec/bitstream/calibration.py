@@ -131,7 +131,7 @@ class Calibration(NamedTuple):
             for name in cls.fields(n_channels)
         }
         if max(abs(value) for value in values.values()) > MAX_STEPS:
-            raise CorruptFileError("the file is damaged: its calibration is out of range")
+            raise CorruptFileError("a calibration is out of range")
         return cls(**values)
 
     def _changes(self, before: "Calibration", n_channels: int) -> list[bool]:
@@ -172,7 +172,7 @@ def _read_gamma(decoder: ResidualDecoder) -> int:
     while not decoder.next_bit(_EVEN):
         n_more += 1
         if n_more > (4 * MAX_STEPS).bit_length():
-            raise CorruptFileError("the file is damaged: its calibration is out of range")
+            raise CorruptFileError("a calibration is out of range")
     number = 1
     for _ in range(n_more):
         number = 2 * number + decoder.next_bit(_EVEN)

@@ -89,7 +89,8 @@ def unpack(
     header = Header.read(reader)
     if len(data) < min_file_bytes(header):
         raise TruncatedFileError(
-            f"{len(data)} bytes cannot hold the {header.width}x{header.height} image of the header"
+            f"the file ends early: {len(data)} bytes cannot hold the {header.width}x{header.height}"
+            " image of its header"
         )
     stream, plan = Bitstream(header, sizes={"header": reader.position}), plan_for(header)
     may_lack = header.profile.is_lossy and allow_truncated
@@ -98,9 +99,13 @@ def unpack(
     except (TruncatedFileError, CorruptFileError) as error:
         if header.profile.is_lossy and not allow_truncated and not _matches_checksum(data):
             # What is wrong with the first number that makes no sense helps nobody.
+            if isinstance(error, CorruptFileError):
+                raise CorruptFileError(
+                    "the file is damaged: it does not match its checksum"
+                ) from error
             raise CorruptFileError(
-                "the file does not match its checksum; if it only ends too early, decompress "
-                "--allow-truncated shows what is there"
+                "the file ends early, or its first bytes are damaged; decompress --allow-truncated "
+                "shows what is there"
             ) from error
         raise
     if stream.is_whole and reader.bits_left:
@@ -171,10 +176,15 @@ def check_pixels(stream: Bitstream, pixels: UInt8[np.ndarray, "c h w"]) -> None:
         CorruptFileError: The pixels are wrong, or another byte of the file is.
     """
     if pixel_checksum(pixels) != stream.pixel_checksum:
-        raise CorruptFileError(
-            "the decoded pixels do not match the file's checksum: the file ends too early, "
-            "something follows its end, or it is damaged"
-        )
+        raise pixel_error(stream.header, "the decoded pixels do not match the checksum")
+
+
+def pixel_error(header: Header, reason: str) -> CorruptFileError:
+    """Say of a lossless file what can be wrong with it, if its pixels are."""
+    cause = "the file is damaged"
+    if not header.tells_length:
+        cause = "the file ends too early, something follows its end, or it is damaged"
+    return CorruptFileError(f"{cause}: {reason}")
 
 
 def _matches_checksum(data: bytes) -> bool:

@@ -21,6 +21,9 @@ FORMAT_VERSION = 1
 MAX_SIDE = 1 << 16
 # No header is longer: 2 + 1 + 1 + 3 + 3 + 3 + 1 + 10 bytes.
 MAX_HEADER_BYTES = 24
+# Files of images up to this size do not say how long they are: two bytes are a thousandth of them,
+# and what is shorter than a packet or a block of a disk is hardly ever cut.
+_SMALL_PIXELS = 1 << 12
 
 
 class Colour(enum.IntEnum):
@@ -101,6 +104,11 @@ class Header:
         """Channels of the image, alpha included."""
         return self.colour.n_colour_channels + self.colour.has_alpha
 
+    @property
+    def tells_length(self) -> bool:
+        """Whether the number of a lossless file's pixel data stands before them."""
+        return self.height * self.width > _SMALL_PIXELS
+
     def write(self, writer: BitWriter) -> None:
         """Write the header."""
         has_more = self.colour != Colour.RGB or self.seed != 0 or self.has_metadata
@@ -132,7 +140,9 @@ class Header:
             CorruptFileError: A field is out of range or not written as irec writes it.
         """
         start = reader.read_bytes(min(len(MAGIC), reader.bits_left // 8))
-        if not start or not MAGIC.startswith(start):
+        if not start:
+            raise TruncatedFileError("the file is empty")
+        if not MAGIC.startswith(start):
             raise NotAnIrecFileError("this is not an .irec file: its first bytes are others")
         if start != MAGIC:
             raise TruncatedFileError("the file ends inside its header")

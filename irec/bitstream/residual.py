@@ -26,7 +26,7 @@ from jaxtyping import Int32, Int64, UInt8
 from irec.bitstream.decisions import DECISION_BITS, LOCATION_BITS, N_LEVELS, Node, weights_of
 from irec.bitstream.grid import BASE_BITS, LOG_SCALE_GRID, MEAN_GRID, QuantisedParameters
 from irec.bitstream.logistic import inverse_scale_table
-from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
+from irec.errors import CorruptFileError, InvalidParameterError
 
 CHUNK = 1 << 15
 #: A stream has at least one byte for this many values; see ``min_residual_bytes``.
@@ -112,12 +112,12 @@ class ResidualDecoder:
             Pixels, uint8, shape [C, H, W].
 
         Raises:
-            TruncatedFileError: The stream is shorter than any encoding of so many values.
-            CorruptFileError: No encoder makes such a stream.
+            CorruptFileError: No encoder makes such a stream; or it is shorter than any encoding of
+                so many values.
         """
         self._n_values += parameters.mean.size
         if self._n_bytes < min_residual_bytes(self._n_values):
-            raise TruncatedFileError(f"{self._n_bytes} bytes cannot hold {self._n_values} values")
+            raise CorruptFileError(f"{self._n_bytes} bytes cannot hold {self._n_values} values")
 
         pixels = _walk(parameters, lambda _where, _channel, _level, ones: self._decisions(ones))
         return pixels.reshape(parameters.shape)
@@ -136,9 +136,7 @@ class ResidualDecoder:
                 _DECISION_MODEL, _probabilities(ones)
             )
         except AssertionError as error:  # constriction's way to report invalid data
-            raise CorruptFileError(
-                "the file ends too early or is damaged: its pixel data contradict themselves"
-            ) from error
+            raise CorruptFileError("the pixel data contradict themselves") from error
         return bits
 
 

@@ -146,7 +146,9 @@ class Indices(_OfModel):
             for tile in stream.tiles
         ]
         if n_missing:
-            raise TruncatedFileError(f"the file claims {n_claimed} indices and ends before")
+            raise TruncatedFileError(
+                f"the file ends early: it lacks {n_missing} of {n_claimed} indices"
+            )
 
     @staticmethod
     def _read_tile(
@@ -190,15 +192,20 @@ class Residual(Section):
         return header.profile.has_residual
 
     def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
-        """All that is there."""
+        """Of all but small images their number first."""
+        if stream.header.tells_length:
+            writer.write_varint(len(stream.residual))
         writer.write_bytes(stream.residual)
 
     def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
-        """All but the checksum."""
-        n_bytes = reader.bits_left // 8 - CHECKSUM_BYTES
-        if n_bytes < 0:
-            raise TruncatedFileError("the file ends before its checksum")
-        stream.residual = reader.read_bytes(n_bytes)
+        """Of a small image all but the checksum."""
+        claimed = reader.read_varint() if stream.header.tells_length else 0
+        n_left = reader.bits_left // 8 - CHECKSUM_BYTES
+        if n_left < claimed:
+            raise TruncatedFileError(
+                f"the file ends early: it lacks {claimed - n_left} bytes of its pixels and checksum"
+            )
+        stream.residual = reader.read_bytes(claimed if stream.header.tells_length else n_left)
 
 
 class Filler(Section):
@@ -237,7 +244,7 @@ class Checksum(Section):
         checksum = zlib.crc32(reader.bytes_read())
         checksum ^= int.from_bytes(reader.read_bytes(CHECKSUM_BYTES), "little")
         if checksum and not stream.header.profile.has_residual:
-            raise CorruptFileError("the file does not match its checksum")
+            raise CorruptFileError("the file is damaged: it does not match its checksum")
         stream.pixel_checksum = checksum
 
 

@@ -25,6 +25,7 @@ from irec.bitstream import (
     decompress_metadata,
     pack,
     pixel_checksum,
+    pixel_error,
     shortest_beginning,
     unpack,
 )
@@ -175,7 +176,12 @@ class Codec(abc.ABC):
             BitstreamError: The bytes are damaged, foreign, or need another model or irec.
         """
         stream = self.unpack(data, allow_truncated)
-        planes = self._decode(stream)
+        try:
+            planes = self._decode(stream)
+        except CorruptFileError as error:
+            if not self.profile.has_residual:
+                raise
+            raise pixel_error(stream.header, str(error)) from error
         if self.profile.has_residual:
             check_pixels(stream, planes.all_channels)
         return join_planes(planes)

@@ -1,3 +1,4 @@
+import re
 import zlib
 from dataclasses import replace
 
@@ -8,14 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irec.bitstream import (
+    LATTICE,
     LOSSLESS,
     LOSSY,
     STORED,
     Bitstream,
     Colour,
     Header,
+    Profile,
     TileCode,
     TilePlan,
+    check_pixels,
     pack,
     shortest_beginning,
     unpack,
@@ -36,7 +40,7 @@ SIDE_INFO = LOSSLESS.side_info_model((20.0, 9.0, 0.0), (10, 4, 31))
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[Bitstream, TilePlan]:
-    side = st.integers(1, 40)
+    side = st.integers(1, 80)
     colour, profile = (
         draw(st.sampled_from(Colour)),
         draw(st.sampled_from([LOSSLESS, LOSSY, STORED])),
@@ -63,7 +67,8 @@ def streams(draw: st.DrawFn) -> tuple[Bitstream, TilePlan]:
         )
         for _ in tile_pixels
     ]
-    alpha = draw(st.binary(min_size=2, max_size=200)) if colour.has_alpha else None
+    # As few as a deflated plane of this size can have.
+    alpha = draw(st.binary(min_size=7, max_size=200)) if colour.has_alpha else None
     residual, checksum = b"", 0
     if not profile.is_lossy:
         residual, checksum = draw(st.binary(max_size=20)), draw(st.integers(0, 2**32 - 1))
@@ -92,6 +97,10 @@ def assert_equal(first: Bitstream, second: Bitstream) -> None:
             assert torch.equal(a.indices, b.indices)
 
 
+def profile_tells_length(header: Header) -> bool:
+    return header.profile.has_residual and header.tells_length
+
+
 @settings(max_examples=80)
 @given(streams())
 def test_streams_round_trip_and_every_bit_is_accounted_for(case):
@@ -103,7 +112,8 @@ def test_streams_round_trip_and_every_bit_is_accounted_for(case):
     assert sum(packed.sizes.values()) == 8 * len(packed.data)
     n_steps = sum(tensor.n_steps for tile in stream.tiles for tensor in tile.tensors)
     assert packed.sizes.get("indices", 0) == n_steps * stream.header.profile.coder.bits_per_step
-    assert packed.sizes.get("residual", 0) == 8 * len(stream.residual)
+    length_bits = 8 if profile_tells_length(stream.header) else 0
+    assert packed.sizes.get("residual", 0) == length_bits + 8 * len(stream.residual)
     assert packed.sizes["checksum"] == 32
     assert packed.sizes.get("padding", 0) < 8
 
@@ -203,6 +213,60 @@ def test_bytes_after_the_end_are_an_error():
     # The residual would take them in, but they change the checksum.
     data = pack(stream, plan).data
     assert unpack(data + b"\0", lambda header: plan).pixel_checksum != stream.pixel_checksum
+
+
+def large(profile: Profile) -> tuple[Bitstream, TilePlan]:
+    """Metadata, alpha, two tiles or a stored image, and a residual whose length takes two bytes."""
+    stream, plan = golden()
+    fingerprint = stream.header.fingerprint[: profile.fingerprint_bytes]
+    header = Header(profile, fingerprint, 17, 241, Colour.RGBA, has_metadata=True)
+    if profile == STORED:
+        return Bitstream(header, metadata=b"about", stored=bytes(range(200))), plan
+    tiles, residual = stream.tiles, bytes(range(1, 201))
+    if profile.is_lossy:
+        tiles, residual = [TileCode(tile.tensors) for tile in tiles], b""
+    alpha = bytes(range(9))
+    return Bitstream(header, tiles, residual, alpha, metadata=b"about"), plan
+
+
+@pytest.mark.parametrize("profile", [LOSSLESS, LATTICE, LOSSY, STORED])
+def test_a_file_cut_anywhere_is_said_to_end_early(profile):
+    stream, plan = large(profile)
+    data = pack(stream, plan).data
+    kind = CorruptFileError if profile.is_lossy else TruncatedFileError
+    for length in range(len(data)):
+        with pytest.raises((kind, TruncatedFileError)) as caught:
+            unpack(data[:length], lambda header: plan)
+        assert re.search("ends early|ends inside its header|is empty", str(caught.value))
+
+
+@pytest.mark.parametrize("profile", [LOSSLESS, LATTICE, LOSSY, STORED])
+def test_a_file_with_more_behind_it_is_said_to_have_that(profile):
+    stream, plan = large(profile)
+    data = pack(stream, plan).data
+    for more in (b"\0", b"\r\n", data):
+        with pytest.raises(CorruptFileError, match=f"{len(more)} bytes follow"):
+            unpack(data + more, lambda header: plan)
+
+
+@pytest.mark.parametrize("profile", [LOSSLESS, LATTICE])
+def test_pixels_of_a_file_of_the_right_length_are_wrong_by_damage_alone(profile):
+    stream, _ = large(profile)
+    with pytest.raises(CorruptFileError, match=r"^the file is damaged: "):
+        check_pixels(stream, np.zeros((4, 17, 241), np.uint8))
+    stream, _ = golden()
+    with pytest.raises(CorruptFileError, match=r"^the file ends too early, something follows"):
+        check_pixels(stream, np.zeros((4, 5, 300), np.uint8))
+
+
+def test_small_lossless_files_say_nothing_of_their_length():
+    stream, plan = golden()
+    sizes = pack(stream, plan).sizes
+    assert sizes["residual"] == 8 * len(stream.residual)
+    edge = replace(stream, header=replace(stream.header, height=64, width=64))
+    assert pack(edge, plan).sizes["residual"] == sizes["residual"]
+    above = replace(stream, header=replace(stream.header, height=64, width=65))
+    assert pack(above, plan).sizes["residual"] == sizes["residual"] + 8
 
 
 def test_a_large_lossy_image_has_a_byte_for_each_65536_pixels():

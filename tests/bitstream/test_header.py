@@ -64,7 +64,7 @@ def test_every_truncation_is_named(header: Header):
     for length in range(1, len(data)):
         with pytest.raises(TruncatedFileError):
             read_header(data[:length])
-    with pytest.raises(NotAnIrecFileError):
+    with pytest.raises(TruncatedFileError, match="empty"):
         read_header(b"")
 
 

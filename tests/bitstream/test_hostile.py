@@ -190,7 +190,7 @@ def test_steps_are_counted_before_indices_are_read():
     plan = TilePlan(
         SideInfoModel((0.0, 0.0), (10, 4), 0.125, 0, tile_weight=1e12), (HEIGHT * WIDTH,)
     )
-    with pytest.raises(TruncatedFileError, match="4294967294 indices"):
+    with pytest.raises(TruncatedFileError, match="of 4294967294 indices"):
         unpack(data, lambda header: plan)
     bounded(lambda: unpack(data, lambda header: plan), 200_000)
 

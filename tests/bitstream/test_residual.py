@@ -23,7 +23,7 @@ from irec.bitstream.residual import (
     _probabilities,
     _shortest_in_interval,
 )
-from irec.errors import BitstreamError, InvalidParameterError, TruncatedFileError
+from irec.errors import BitstreamError, CorruptFileError, InvalidParameterError
 
 from .conftest import float_bits
 
@@ -140,7 +140,7 @@ def test_a_stream_is_never_too_short_for_its_number_of_values():
     data = encode_pixels(black, parameters)
     assert len(data) >= black.size // VALUES_PER_BYTE == 4
     np.testing.assert_array_equal(decode_pixels(data, parameters), black)
-    with pytest.raises(TruncatedFileError):
+    with pytest.raises(CorruptFileError, match="3 bytes cannot hold"):
         decode_pixels(data[:3], parameters)
 
 

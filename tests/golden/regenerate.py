@@ -42,6 +42,7 @@ def images() -> dict[str, np.ndarray]:
         "rgb_1x1": chelsea[:1, :1],
         "rgb_1x7": chelsea[150:151, 200:207],
         "rgb_33x65": coffee[100:133, 200:265],
+        "rgb_72x64": chelsea[100:172, 100:164],
         "grey_40x24": grey[200:240, 100:124],
         "rgba_31x17": np.concatenate([chelsea[100:131, 100:117], alpha], axis=2),
         "grey_alpha_31x17": np.concatenate([grey[100:131, 100:117], alpha], axis=2),
