@@ -2,6 +2,7 @@
 
 import abc
 import copy
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -45,7 +46,7 @@ from irec.errors import (
 from irec.metadata import Metadata
 from irec.models.exact import neutral_torch
 from irec.models.sources import LatentSource
-from irec.models.zoo import Checkpoint, CodingStatistics
+from irec.models.zoo import Checkpoint, CodingStatistics, checksum_of
 
 
 class Codec(abc.ABC):
@@ -138,6 +139,7 @@ class Codec(abc.ABC):
         """Compress images together where that is faster; arguments as for :meth:`encode`."""
         index = self._quality_index(quality)
         encoded = self._encode([split_planes(image) for image in images], index)
+        self._check_weights()
         return [self._verified(one) for one in encoded]
 
     def encode_within(self, image: UInt8[np.ndarray, "h w c"], max_bpp: float) -> Encoded:
@@ -176,6 +178,8 @@ class Codec(abc.ABC):
             BitstreamError: The bytes are damaged, foreign, or need another model or irec.
         """
         stream = self.unpack(data, allow_truncated)
+        if self.profile.is_lossy:
+            self._check_weights()  # of a lossless file the checksum tells
         try:
             planes = self._decode(stream)
         except CorruptFileError as error:
@@ -309,7 +313,30 @@ class Codec(abc.ABC):
 
     def _prepare(self) -> None:
         """Make what a kind of codec needs of its checkpoint; the last step of setting up."""
-        self._model = self._copy_of_model(torch.float64)
+        self._model = self._coding_model()
+
+    def _coding_model(self) -> Any:
+        """Return a new copy of the model as it codes."""
+        return self._copy_of_model(torch.float64)
+
+    @functools.cached_property
+    def _checksum(self) -> int:
+        """Of the weights that files depend on, from a copy that was made for this alone."""
+        if not self.checkpoint.is_intact():
+            raise IrecError(f"the weights of {self.name} in memory are not those of its files")
+        return checksum_of(self._coding_model().state_dict())
+
+    def _check_weights(self) -> None:
+        """Raise IrecError where the weights that code are not those of the checkpoint.
+
+        To decode a new file with the weights that made it would not tell.
+        """
+        if checksum_of(self._model.state_dict()) != self._checksum:
+            raise IrecError(
+                f"the weights of {self.name} in memory are not those of its files any more: "
+                "something in this process changed them, and what they code no other process "
+                "decodes; start it again"
+            )
 
     def _quality_index(self, quality: float | None) -> int:
         """Return a quality as files have it; raises InvalidParameterError."""

@@ -157,10 +157,11 @@ class LatticeCodec(Codec):
     network = LatticeRVAE
     measure_statistics = staticmethod(measure_lattice)
 
-    def _prepare(self) -> None:
+    def _coding_model(self) -> Any:
         """Put the weights on the grid on which no sum rounds."""
-        super()._prepare()
-        put_on_grid(self._model)
+        model = super()._coding_model()
+        put_on_grid(model)
+        return model
 
     def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
         return [self._encode_one(one) for one in planes]

@@ -112,6 +112,7 @@ class LossyCodec(Codec):
             raise InvalidParameterError(
                 f"{max_bpp:g} bits per pixel are out of this model's reach for this image"
             )
+        self._check_weights()
         return self._verified(found)
 
     @neutral_torch()
@@ -139,6 +140,7 @@ class LossyCodec(Codec):
             raise InvalidParameterError(
                 f"a PSNR of {min_psnr_db:g} dB is out of this model's reach for this image"
             )
+        self._check_weights()
         return self._verified(found)
 
     def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:

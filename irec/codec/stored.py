@@ -73,6 +73,9 @@ class StoredCodec(Codec):
     ) -> list[Ideal]:
         raise InvalidParameterError("without a model there is no ideal")
 
+    def _check_weights(self) -> None:
+        """Pass: there are none."""
+
     def _plan(self, header: Header) -> TilePlan:
         return self._tile_plan(header)
 

@@ -74,6 +74,10 @@ class _WeightNorm(nn.Module):
         self.gain.copy_(self._norm())
         self.initialised.fill_(True)
 
+    def is_folded(self) -> bool:
+        """Whether `weight` is the effective weight, but for the rounding of its length."""
+        return torch.allclose(self.gain, self._norm(), rtol=1e-5, atol=0.0)
+
 
 class WeightNormConv2d(_WeightNorm, nn.Conv2d):
     """Convolution with 'same' padding for odd kernels; with stride 2 it halves height and width."""

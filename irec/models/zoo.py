@@ -8,6 +8,8 @@ norm folded in, so that the file is small and every machine starts from the same
 
 import json
 import math
+import zlib
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -25,6 +27,8 @@ from irec.models.weight_norm import weight_norm_layers
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 
+# What folding makes derivable is not stored.
+_DERIVED = (".gain", ".initialised")
 # Channels, blocks: more than any model has, few enough to fail fast.
 _MAX_COUNT = 4096
 
@@ -59,12 +63,22 @@ class Checkpoint:
         model: In eval mode, float32.
         coding: See :class:`CodingStatistics`.
         fingerprint: First bytes of a SHA-256 over config and weights; stands in every file.
+        checksum: :func:`checksum_of` what the file of weights holds, in float32.
     """
 
     name: str
     model: Model
     coding: CodingStatistics
     fingerprint: bytes
+    checksum: int
+
+    def is_intact(self) -> bool:
+        """Whether the model in memory still has the weights of the checkpoint's files."""
+        state = self.model.state_dict()
+        stored = {name: value for name, value in state.items() if not name.endswith(_DERIVED)}
+        return checksum_of(stored) == self.checksum and all(
+            layer.is_folded() for layer in weight_norm_layers(self.model)
+        )
 
 
 def _shipped() -> dict[str, Path]:
@@ -171,8 +185,7 @@ def build_model(config: ModelConfig, state: dict[str, torch.Tensor]) -> Model:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except (ValueError, RuntimeError) as error:
         raise CheckpointError(f"the weights do not fit the configuration: {error}") from error
-    # Folding makes gain and the initialisation flag derivable, so they are not stored.
-    missing = [name for name in missing if not name.endswith((".gain", ".initialised"))]
+    missing = [name for name in missing if not name.endswith(_DERIVED)]
     if missing or unexpected:
         raise CheckpointError(f"weights missing: {missing}, unexpected: {unexpected}")
     for layer in weight_norm_layers(model):
@@ -210,8 +223,18 @@ def folded_state(model: Model) -> dict[str, torch.Tensor]:
     return {
         name: value.half().contiguous()
         for name, value in model.state_dict().items()
-        if not name.endswith((".gain", ".initialised"))
+        if not name.endswith(_DERIVED)
     }
+
+
+def checksum_of(state: Mapping[str, torch.Tensor]) -> int:
+    """Return the CRC32 of weights, with their names, shapes and types."""
+    checksum = 0
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        checksum = zlib.crc32(f"{name} {tuple(value.shape)} {value.dtype}".encode(), checksum)
+        checksum = zlib.crc32(value.numpy().data, checksum)
+    return checksum
 
 
 def _load_folder(folder: Path) -> Checkpoint:
@@ -230,7 +253,13 @@ def _load_folder(folder: Path) -> Checkpoint:
         state = load_file(folder / WEIGHTS_FILE)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{folder / WEIGHTS_FILE} is unreadable: {error}") from error
-    return Checkpoint(folder.name, build_model(model, state), coding, fingerprint_of(folder))
+    return Checkpoint(
+        folder.name,
+        build_model(model, state),
+        coding,
+        fingerprint_of(folder),
+        checksum_of({name: value.float() for name, value in state.items()}),
+    )
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
