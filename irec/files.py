@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +15,8 @@ from pathlib import Path
 from irec.errors import DataError, IrecError
 
 FINGERPRINT_BYTES = 3
+# See `_mark_of`.
+_TEMPORARY = re.compile(r"(\.irec-[0-9a-f]{16}-[0-9a-f]{8})-([0-9]{1,9})-[0-9a-f]{8}\.tmp")
 
 
 class OutputFileError(IrecError):
@@ -118,10 +122,26 @@ def _remove_leftovers(path: Path) -> None:
     if os.name != "posix":
         return  # elsewhere a signal of 0 is not a mere question
     start, own = _mark_of(path).rsplit("-", 1)
-    for left in path.parent.glob(f"{start}-*.tmp"):
-        number = left.name.removeprefix(f"{start}-").split("-")[0]
-        if number != own and number.isdigit() and not _is_running(int(number)):
-            _remove(left)
+    leftovers = _leftovers(os.path.abspath(path.parent), os.getpid())
+    for name, number in leftovers.pop(start, []):
+        if str(number) != own and not _is_running(number):
+            _remove(path.with_name(name))
+
+
+@functools.lru_cache(maxsize=64)
+def _leftovers(folder: str, _process: int) -> dict[str, list[tuple[str, int]]]:
+    """Temporary files in a folder as this process first saw it; to list it anew is dear.
+
+    Returns:
+        By what their names begin with, their names and the numbers of their processes.
+    """
+    found: dict[str, list[tuple[str, int]]] = {}
+    # Whoever may write into a folder may not be allowed to list it.
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if match := _TEMPORARY.fullmatch(entry.name):
+                found.setdefault(match[1], []).append((entry.name, int(match[2])))
+    return found
 
 
 def _is_running(process: int) -> bool:

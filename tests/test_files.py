@@ -150,3 +150,28 @@ def test_what_a_kill_leaves_behind_goes_with_the_next_try(tmp_path: Path):
         write_atomically(tmp_path / "a.irec", b"second", overwrite=False)
         assert temporary.exists()
     assert {p.name for p in tmp_path.iterdir()} == {"a.irec", "b.irec"}
+
+
+def test_a_folder_is_listed_once_however_many_files_are_written(tmp_path: Path, monkeypatch):
+    listed, scandir = [], os.scandir
+
+    def counting(path="."):
+        listed.append(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counting)
+    monkeypatch.chdir(tmp_path)
+    for number in range(5):
+        write_atomically(tmp_path / f"{number}.irec", b"x", overwrite=False)
+        write_atomically(Path(f"relative-{number}.irec"), b"x", overwrite=False)
+    assert listed.count(str(tmp_path)) == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root lists everything")
+def test_a_folder_that_cannot_be_listed_is_written_to(tmp_path: Path):
+    tmp_path.chmod(0o300)
+    try:
+        write_atomically(tmp_path / "a.irec", b"x", overwrite=False)
+    finally:
+        tmp_path.chmod(0o700)
+    assert (tmp_path / "a.irec").read_bytes() == b"x"

@@ -41,7 +41,7 @@ def with_outliers(parameters, share, seed):
 
 
 @given(seed=st.integers(0, 99), share=st.sampled_from([0.0, 0.02, 0.5]))
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @pytest.mark.parametrize("n_channels", [1, 3])
 def test_coded_bits_are_what_the_coder_takes_but_for_the_bounds_of_decisions(
     n_channels, seed, share
