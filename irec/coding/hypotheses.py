@@ -1,14 +1,13 @@
 """What the search keeps of its beams' partial sums.
 
 A beam is a hypothesis about all blocks of its stream, but an iteration extends one block. In block
-order that is one block until it is finished, and every beam has its own sum there. In step order
-the search comes back to all blocks: the state of a block stays as it was when the block was last
-extended, and each beam knows which of the beams of then it descends from. By then only few of those
-have descendants (of 256 beams and 64 blocks, 1.4 on average), so sums are brought up to date then.
+order that is one block until it is finished. In step order the search comes back to all blocks: the
+state of a block stays as it was when the block was last extended, and each beam knows which of the
+beams of then it descends from. By then only few of those have descendants (of 256 beams and 64
+blocks, 1.4 on average), so sums are brought up to date then.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float32, Float64, Int64, Shaped
@@ -24,86 +23,30 @@ class Ancestors:
     Attributes:
         offset: D = S - c m of each of the beams of then that has descendants, ``[n, U, A]``, with
             the c of the step to come.
-        of_beam: Number of each beam's ancestor among these; None where that is the beam itself.
+        of_beam: Number of each beam's ancestor among these.
         log_ratio: What the block contributes to each beam's log-ratio so far.
     """
 
     offset: Float32[Tensor, "n U A"]
-    of_beam: Int64[Tensor, "n B"] | None
+    of_beam: Int64[Tensor, "n B"]
     log_ratio: Float64[Tensor, "n B"]
 
     def per_beam(self, values: Shaped[Tensor, "n U *rest"]) -> Shaped[Tensor, "n B *rest"]:
         """Hand on to each beam what belongs to its ancestor."""
-        return values if self.of_beam is None else _rows(values, self.of_beam)
+        return _rows(values, self.of_beam)
 
 
-@dataclass(frozen=True)
-class Extension:
-    """The beams that the search keeps, as extensions of those that it had.
-
-    Attributes:
-        parent: The beam that each new one extends.
-        index: By which candidate.
-        pool_row: Row of the sign pool that each *parent* flips candidates with.
-        signs: These rows.
-        log_ratio: What the block contributes to the new beams' log-ratios.
-    """
-
-    parent: Int64[Tensor, "n B"]
-    index: Int64[Tensor, "n B"]
-    pool_row: Int64[Tensor, "n B"]
-    signs: Float32[Tensor, "n B A"]
-    log_ratio: Float64[Tensor, "n B"]
-
-
-@runtime_checkable
-class Hypotheses(Protocol):
-    """The beams' sums in the blocks of N streams."""
-
-    def ancestors(self, step: Step) -> Ancestors:
-        """Return what is known of the blocks whose turn it is."""
-
-    def extend(self, step: Step, ancestors: Ancestors, extension: Extension) -> None:
-        """Replace the beams."""
-
-
-def make_hypotheses(steps: StepSequence, n_streams: int, n_beams: int) -> Hypotheses:
-    """Return beams that have extended no block yet.
-
-    Args:
-        steps: The streams' steps.
-        n_streams: Streams N.
-        n_beams: Beams B.
-    """
-    kind = _OneBlock if steps.n_slots == 1 else _ManyBlocks
-    return kind(steps, n_streams, n_beams)
-
-
-class _OneBlock:
-    """Of one block per stream, the sum of every beam."""
+class Hypotheses:
+    """Of the blocks of N streams, what brings the sums of their beams of then up to date."""
 
     def __init__(self, steps: StepSequence, n_streams: int, n_beams: int) -> None:
-        self._offset = torch.zeros(n_streams, n_beams, steps.width, device=steps.device)
-        self._log_ratio = self._offset.new_zeros(n_streams, n_beams, dtype=torch.float64)
+        """Begin with beams that have extended no block yet.
 
-    def ancestors(self, step: Step) -> Ancestors:
-        n = step.slot.numel()
-        offset = self._offset[:n].masked_fill_(step.is_first.unsqueeze(2), 0.0)
-        offset.sub_(step.drift.unsqueeze(1))
-        return Ancestors(offset, None, self._log_ratio[:n].masked_fill_(step.is_first, 0.0))
-
-    def extend(self, step: Step, ancestors: Ancestors, extension: Extension) -> None:
-        self._log_ratio = extension.log_ratio
-        self._offset = _rows(ancestors.offset, extension.parent)
-        signs = _rows(extension.signs, extension.parent)
-        signs *= _sign(extension.index).unsqueeze(2)
-        self._offset.addcmul_(signs, _rows(step.rows, extension.index // 2))
-
-
-class _ManyBlocks:
-    """Of all blocks of each stream, what brings the sums of their beams of then up to date."""
-
-    def __init__(self, steps: StepSequence, n_streams: int, n_beams: int) -> None:
+        Args:
+            steps: The streams' steps.
+            n_streams: Streams N.
+            n_beams: Beams B.
+        """
         self._codebook, device = steps.codebook, steps.device
         shape = (n_streams, steps.n_slots, n_beams)
         # Rows are written before they are read, and most never are: memory untouched is not taken.
@@ -116,6 +59,7 @@ class _ManyBlocks:
         self._ancestor = torch.zeros(shape, dtype=torch.int32, device=device)
 
     def ancestors(self, step: Step) -> Ancestors:
+        """Return what is known of the blocks whose turn it is."""
         n, n_beams = step.slot.numel(), self._ancestor.shape[1]
         at = step.slot.unsqueeze(2).expand(n, n_beams, 1)
         ancestor = self._ancestor[:n].gather(2, at).squeeze(2).long()
@@ -125,17 +69,31 @@ class _ManyBlocks:
         distinct, of_beam = _distinct(ancestor)
         return Ancestors(self._move_on(step, distinct), of_beam, log_ratio)
 
-    def extend(self, step: Step, ancestors: Ancestors, extension: Extension) -> None:
-        parent = extension.parent
+    def extend(
+        self,
+        step: Step,
+        made_from: Int64[Tensor, "n B 2"],
+        parent: Int64[Tensor, "n B"],
+        index: Int64[Tensor, "n B"],
+        log_ratio: Float64[Tensor, "n B"],
+    ) -> None:
+        """Replace the beams by extensions of those that were.
+
+        Args:
+            step: The step that they take.
+            made_from: Of each *parent*, the number of its ancestor, and the row of the sign pool
+                that it flips candidates with.
+            parent: The beam that each new one extends.
+            index: By which candidate.
+            log_ratio: What the block contributes to the new beams' log-ratios.
+        """
         ancestor = _rows(self._ancestor[: parent.shape[0]], parent)
         own = torch.arange(parent.shape[1], dtype=torch.int32, device=parent.device).view(1, -1, 1)
         at = step.slot.unsqueeze(2).expand(*parent.shape, 1)
         self._ancestor = ancestor.scatter_(2, at, own.expand_as(at))
-        assert ancestors.of_beam is not None
-        made_from = torch.stack((ancestors.of_beam, extension.pool_row), 2)
-        extended = torch.cat((_rows(made_from, parent), extension.index.unsqueeze(2)), 2)
+        extended = torch.cat((_rows(made_from, parent), index.unsqueeze(2)), 2)
         self._extended.flatten(0, 1).index_copy_(0, step.slot_of_all, extended)
-        self._log_ratio.flatten(0, 1).index_copy_(0, step.slot_of_all, extension.log_ratio)
+        self._log_ratio.flatten(0, 1).index_copy_(0, step.slot_of_all, log_ratio)
 
     def _move_on(self, step: Step, beams: Tensor) -> Tensor:
         """Return d of some of the beams of then, and keep only these."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from irec.coding.blocks import FoundPath, Step, StepSequence, Stream
 from irec.coding.codebook import Codebook
-from irec.coding.hypotheses import Ancestors, Extension, make_hypotheses
+from irec.coding.hypotheses import Ancestors, Hypotheses
 from irec.coding.settings import Order
 from irec.coding.shared_randomness import SharedRandomness, extend_hash, sign_pool_row
 
@@ -74,7 +74,7 @@ class Beams:
         """
         n, device = first_hash.numel(), first_hash.device
         self._codebook = steps.codebook
-        self._hypotheses = make_hypotheses(steps, n, n_beams)
+        self._hypotheses = Hypotheses(steps, n, n_beams)
         self._hash = first_hash.unsqueeze(1).expand(n, n_beams)
         # One beam is real at first, or all would be the same.
         self.log_ratio: Float64[Tensor, "n B"] = torch.full(
@@ -109,8 +109,8 @@ class Beams:
         # Beams that are not real yet have infinity less infinity here.
         this_block = (best_score - lead.gather(1, parent)).nan_to_num_(nan=0.0).double()
         self.log_ratio = other_blocks.gather(1, parent) + this_block
-        extension = Extension(parent, index, pool_row, signs, this_block)
-        self._hypotheses.extend(step, ancestors, extension)
+        made_from = torch.stack((ancestors.of_beam, pool_row), 2)
+        self._hypotheses.extend(step, made_from, parent, index, this_block)
 
     def best_paths(self, lengths: list[int]) -> list[FoundPath]:
         """Return the way to each stream's best beam."""
