@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from irec.callbacks.training import RunCheckpoint
 from irec.codec.export import export_checkpoint
 from irec.datamodules.image_folder import ImageFolderDataModule
+from irec.datamodules.mixed import MixedDataModule
 from irec.errors import CheckpointError
 from irec.lightning_modules.rvae import RVAEModule
 from irec.models.weight_norm import is_initialised
@@ -137,3 +138,11 @@ def test_export_of_something_else_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="cannot read"):
         export_checkpoint(tmp_path / "absent.ckpt", tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
+
+
+def test_several_sets_are_validated_each_by_itself(tmp_path, data):
+    found = trainer(tmp_path).validate(
+        tiny_module(), datamodule=MixedDataModule([data, data]), verbose=False
+    )[0]
+    both, first, second = (found[f"val/bpd{end}"] for end in ("", "/set_0", "/set_1"))
+    assert both == pytest.approx((first + second) / 2)
