@@ -1,8 +1,8 @@
 """A lossy model's passes near the pixels, for images of any size, and inference fitted to an image.
 
-Convolutions near the pixels run in bands of rows, so that memory stays bounded. A band overlaps its
-neighbours by what its outermost outputs can see, so that cutting changes no value by more than
-float64's rounding.
+Convolutions near the pixels run in windows, so that memory stays bounded: in bands of rows, which
+are cut in columns too where an image is very wide. A window overlaps its neighbours by what its
+outermost outputs can see, so that cutting changes no value by more than float64's rounding.
 
 One pass of inference serves all images, and none of them best. A few steps of descent on the
 objective itself, lambda 255^2 MSE + bits per pixel, mend that (as arXiv 1906.01223 and 2006.04240
@@ -14,7 +14,7 @@ Newton step where transform and posterior fit.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +26,9 @@ from irec.models.lossy_model import POSITION_PIXELS, LossyModel
 from irec.models.sources import PosteriorSampler
 from irec.progress import Progress
 
-# Pixels of a band, overlap aside; 80 channels of float64 at half resolution take 80 MB.
-_BAND_PIXELS = 1 << 19
-# Rows that a pixel can see beyond its own, and that can see a pixel: see LossyModel.
+# Pixels of a window, overlap aside; 80 channels of float64 at half resolution take 80 MB.
+_WINDOW_PIXELS = 1 << 19
+# Positions that a pixel can see beyond its own, and that can see a pixel: see LossyModel.
 _OVERLAP = 2
 _STEP = 0.3
 # Unlike the seeds of samples, which refinement must not know.
@@ -45,13 +45,17 @@ def analyse(
         pixels: Sides are multiples of 64.
         position: Of lambda among the anchors.
     """
-    parts = []
-    for start, stop, first, last in bands_of(pixels.shape[1], pixels.shape[2]):
-        rows = np.ascontiguousarray(pixels[:, first * POSITION_PIXELS : last * POSITION_PIXELS])
-        band = torch.from_numpy(rows)[None].to(position.device, position.dtype)
-        kept = slice(start - first, stop - first)
-        parts.append(model.analyse(band, position)[:, :, kept])
-    return torch.cat(parts, dim=2)
+    found: Tensor | None = None
+    for rows, columns in windows_of(*pixels.shape[1:]):
+        seen = np.ascontiguousarray(pixels[:, rows.needed_pixels, columns.needed_pixels])
+        window = torch.from_numpy(seen)[None].to(position.device, position.dtype)
+        part = model.analyse(window, position)[:, :, rows.kept_of_needed, columns.kept_of_needed]
+        if found is None:
+            height, width = (side // POSITION_PIXELS for side in pixels.shape[1:])
+            found = part.new_empty(1, part.shape[1], height, width)
+        found[:, :, rows.kept, columns.kept] = part
+    assert found is not None
+    return found
 
 
 def render(
@@ -61,28 +65,87 @@ def render(
     height, width = latents.shape[2] * POSITION_PIXELS, latents.shape[3] * POSITION_PIXELS
     image = np.empty((3, height, width), dtype=np.uint8)
     progress = Progress("rendering", height)
-    for start, stop, first, last in bands_of(height, width):
-        band = model.synthesise(latents[:, :, first:last], position)[0].round().clamp(0.0, 255.0)
-        kept = band[:, (start - first) * POSITION_PIXELS : (stop - first) * POSITION_PIXELS]
-        image[:, start * POSITION_PIXELS : stop * POSITION_PIXELS] = (
-            kept.to(torch.uint8).cpu().numpy()
-        )
-        progress.add(kept.shape[1])
+    for rows, columns in windows_of(height, width):
+        window = model.synthesise(latents[:, :, rows.needed, columns.needed], position)[0]
+        window = window[:, rows.kept_pixels_of_needed, columns.kept_pixels_of_needed]
+        kept = window.round().clamp(0.0, 255.0).to(torch.uint8).cpu().numpy()
+        image[:, rows.kept_pixels, columns.kept_pixels] = kept
+        if columns.stop * POSITION_PIXELS == width:
+            progress.add(kept.shape[1])
     return image
 
 
-def bands_of(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
-    """Rows of positions that each band keeps [start, stop), and those that it needs [first, last).
+class Span(NamedTuple):
+    """One side of a window, in positions.
+
+    Attributes:
+        start: First that the window keeps.
+        stop: Beyond its last.
+        first: First that it needs for that.
+        last: Beyond its last.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def kept(self) -> slice:
+        """Of the image's positions."""
+        return slice(self.start, self.stop)
+
+    @property
+    def needed(self) -> slice:
+        """Of the image's positions."""
+        return slice(self.first, self.last)
+
+    @property
+    def kept_of_needed(self) -> slice:
+        """What is kept, of the window's own positions."""
+        return slice(self.start - self.first, self.stop - self.first)
+
+    @property
+    def kept_pixels(self) -> slice:
+        """The same three in pixels."""
+        return _in_pixels(self.kept)
+
+    @property
+    def needed_pixels(self) -> slice:
+        """See there."""
+        return _in_pixels(self.needed)
+
+    @property
+    def kept_pixels_of_needed(self) -> slice:
+        """See there."""
+        return _in_pixels(self.kept_of_needed)
+
+
+def _in_pixels(positions: slice) -> slice:
+    return slice(positions.start * POSITION_PIXELS, positions.stop * POSITION_PIXELS)
+
+
+def windows_of(height: int, width: int) -> Iterator[tuple[Span, Span]]:
+    """Rows and columns of the windows that cover an image.
 
     Args:
         height: Of the padded image in pixels.
         width: likewise.
     """
-    n_rows = height // POSITION_PIXELS
-    n_kept = max(1, _BAND_PIXELS // (width * POSITION_PIXELS))
-    for start in range(0, n_rows, n_kept):
-        stop = min(start + n_kept, n_rows)
-        yield start, stop, max(0, start - _OVERLAP), min(n_rows, stop + _OVERLAP)
+    n_rows, n_columns = height // POSITION_PIXELS, width // POSITION_PIXELS
+    n_positions = _WINDOW_PIXELS // POSITION_PIXELS**2
+    # Wide images are cut in columns too, before their bands need more rows than they keep.
+    n_wide = max(1, min(n_columns, n_positions // min(n_rows, 1 + 2 * _OVERLAP)))
+    n_high = max(1, n_positions // n_wide)
+    for rows in _spans(n_rows, n_high):
+        for columns in _spans(n_columns, n_wide):
+            yield rows, columns
+
+
+def _spans(n: int, n_kept: int) -> Iterator[Span]:
+    for start in range(0, n, n_kept):
+        stop = min(start + n_kept, n)
+        yield Span(start, stop, max(0, start - _OVERLAP), min(n, stop + _OVERLAP))
 
 
 @dataclass(frozen=True)
@@ -136,20 +199,21 @@ class Refiner:
         return slope
 
     def _distortion_slope(self, latents: Tensor) -> Tensor:
-        """Gradient of the distortion in nats; bands bound the memory that it takes."""
+        """Gradient of the distortion in nats; windows bound the memory that it takes."""
         slope = torch.zeros_like(latents)
         position = self.position.float().clone()
         height, width = self.size
         nats = self.trade_off * math.log(2.0) / 3.0
-        for start, stop, first, last in bands_of(*self.pixels.shape[1:]):
-            top, bottom = start * POSITION_PIXELS, min(stop * POSITION_PIXELS, height)
-            if top >= bottom:
+        for rows, columns in windows_of(*self.pixels.shape[1:]):
+            # Padding may look like anything.
+            inside = self.pixels[:, :height, :width][:, rows.kept_pixels, columns.kept_pixels]
+            if not inside.size:
                 continue
-            band = latents[:, :, first:last].detach().requires_grad_()
-            decoded = self.model.synthesise(band, position)[0, :, :, :width]
-            decoded = decoded[:, top - first * POSITION_PIXELS : bottom - first * POSITION_PIXELS]
-            rows = np.ascontiguousarray(self.pixels[:, top:bottom, :width])
-            error = decoded - torch.from_numpy(rows).to(decoded)
-            (found,) = torch.autograd.grad(nats * error.square().sum(), band)
-            slope[:, :, first:last] += found
+            window = latents[:, :, rows.needed, columns.needed].detach().requires_grad_()
+            decoded = self.model.synthesise(window, position)[0]
+            decoded = decoded[:, rows.kept_pixels_of_needed, columns.kept_pixels_of_needed]
+            decoded = decoded[:, : inside.shape[1], : inside.shape[2]]
+            error = decoded - torch.from_numpy(np.ascontiguousarray(inside)).to(decoded)
+            (found,) = torch.autograd.grad(nats * error.square().sum(), window)
+            slope[:, :, rows.needed, columns.needed] += found
         return slope

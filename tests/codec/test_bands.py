@@ -9,7 +9,7 @@ from tests.pictures import picture
 
 
 @pytest.mark.parametrize("kind", ["two_level_vae", "transform_vae"])
-def test_cutting_into_bands_changes_nothing(monkeypatch, kind):
+def test_cutting_into_windows_changes_nothing(monkeypatch, kind):
     torch.manual_seed(0)
     is_two_level = kind == "two_level_vae"
     model = TwoLevelVAE(TwoLevelVAEConfig(6, 5, 4)) if is_two_level else tiny_transform_vae()
@@ -20,9 +20,9 @@ def test_cutting_into_bands_changes_nothing(monkeypatch, kind):
     with torch.inference_mode():
         analysed = lossy_passes.analyse(model, pixels, position)
         image = lossy_passes.render(model, latents, position)
-        # Bands of one, two and five rows of positions.
+        # Windows that keep 8x1, 5x3 and 5x8 positions.
         for n_rows in (1, 2, 5):
-            monkeypatch.setattr(lossy_passes, "_BAND_PIXELS", n_rows * 16 * 128)
+            monkeypatch.setattr(lossy_passes, "_WINDOW_PIXELS", n_rows * 16 * 128)
             again = lossy_passes.analyse(model, pixels, position)
             torch.testing.assert_close(again, analysed, rtol=1e-12, atol=1e-12)
             np.testing.assert_array_equal(lossy_passes.render(model, latents, position), image)

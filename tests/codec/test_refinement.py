@@ -69,11 +69,11 @@ def test_steps_follow_the_gradient_of_the_distortion(model, refiner):
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_bands_do_not_change_the_gradient(refiner, monkeypatch):
+def test_windows_do_not_change_the_gradient(refiner, monkeypatch):
     latents = torch.randn(1, 9 + 6, 8, 8, generator=torch.Generator().manual_seed(1))
     whole = refiner._distortion_slope(latents)
     for n_rows in (1, 3):
-        monkeypatch.setattr(lossy_passes, "_BAND_PIXELS", n_rows * 16 * 128)
+        monkeypatch.setattr(lossy_passes, "_WINDOW_PIXELS", n_rows * 16 * 128)
         found = refiner._distortion_slope(latents)
         torch.testing.assert_close(found, whole, rtol=1e-3, atol=1e-4 * float(whole.abs().max()))
 
