@@ -265,12 +265,14 @@ class Codec(abc.ABC):
         return with_metadata
 
     def describe(self, data: bytes) -> FileDescription:
-        """Read what a file holds without decoding its pixels.
+        """Read what a file holds; pixels are decoded only where nothing else tells its end.
 
         Raises:
             BitstreamError: The bytes are damaged, foreign, or need another model or irec.
         """
         stream = self.unpack(data)
+        if self.profile.has_residual and not stream.header.tells_length:
+            self.decode(data)  # else bytes that lack or follow would count as pixels
         quality, trade_off = self._quality_of(stream.header)
         return FileDescription(
             format_version=FORMAT_VERSION,

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 
 def test_every_byte_is_accounted_for(run, compressed):
     result = run("inspect", compressed, "--json")
@@ -81,4 +83,13 @@ def test_a_lossy_file_cut_off_is_one_line(run_lossy, lossy_file):
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
     assert "photo.irec: " in result.stderr
-    assert "checksum" in result.stderr
+    assert "the file ends early" in result.stderr
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-5], lambda data: data + data])
+def test_a_lossless_file_with_another_end_is_not_accounted_for(run, compressed, change):
+    compressed.write_bytes(change(compressed.read_bytes()))
+    result = run("inspect", compressed)
+    assert result.exit_code == 1
+    assert "ends too early, something follows its end" in result.stderr
+    assert "residual" not in result.stdout
