@@ -82,16 +82,18 @@ def _list_in_help(name: str, summary: str) -> None:
 
 
 _FILES, _RESEARCH = "Files", "Models and measurements"
-for _command in (compress, decompress, inspect, models):
-    app.command(rich_help_panel=_FILES)(_command)
-for _research in (export, evaluate, plot, progressive, report):
-    app.command(rich_help_panel=_RESEARCH)(_research)
+_COMMANDS = {
+    _FILES: (compress, decompress, inspect, models),
+    _RESEARCH: (export, evaluate, plot, progressive, report),
+}
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
 for _name, (_summary, _) in _OTHER_PARSERS.items():
     _list_in_help(_name, _summary)
 
 COMMANDS = [
-    *("compress", "decompress", "inspect", "models", "export", "evaluate", "plot", "progressive"),
-    "report",
+    *(command.__name__ for commands in _COMMANDS.values() for command in commands),
     *_OTHER_PARSERS,
 ]
 

@@ -34,6 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
     help="Measure parts of irec by themselves.",
 )
 
@@ -88,15 +89,6 @@ def benchmark_coder(
     What a code costs beyond the ideal is "sent" less "log-ratio". The log-ratio is that of the
     decoded sample, and the 1,000 dimensions, of 30, 100 and 300 nats together, differ widely in how
     much they hold, as a network's do.
-
-    Args:
-        json_path: Where to write the rows as JSON, or None.
-        force: Whether that file may be replaced.
-        n_tensors: Tensors coded for each row.
-        checkpoint: Whose posteriors to measure, instead of synthetic ones.
-        images: What they are posteriors of.
-        side: Of the middle of each image that is taken.
-        quality: Of a lossy model.
     """
     if json_path is not None:
         check_target(json_path, force=force)

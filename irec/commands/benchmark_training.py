@@ -73,16 +73,6 @@ def benchmark_training(
 
     The steps are those of `irec fit` on random images, with the size of `rvae_small.yaml` unless
     you say otherwise: objective, gradients, optimiser; no data loading, no logging.
-
-    Args:
-        n_blocks: Of the RVAE.
-        hidden: Deterministic channels.
-        latent: Stochastic channels of each block.
-        batch: Images of 32x32 pixels per step.
-        n_steps: Steps that are timed in each way.
-        device: Where to compute.
-        json_path: Where to write the rows as JSON, or None.
-        force: Whether that file may be replaced.
     """
     check_device(device)
     if json_path is not None:

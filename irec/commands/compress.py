@@ -1,5 +1,6 @@
 """``irec compress``: images to ``.irec`` files."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +166,7 @@ def compress(
             max_pixels=max_pixels,
             keep_time=keep_time,
         )
-        describe = _describe_lossy if lossy else _describe
+        describe = functools.partial(_describe, lossy=lossy)
         run_jobs(plan, work, describe, quiet=quiet, n_workers=jobs)
 
 
@@ -280,19 +281,13 @@ def _check_goal(
         raise UsageError(f"--target-bpp {target_bpp:g}: bits per pixel are more than 0")
 
 
-def _describe_lossy(done: Sequence[Done]) -> str:
+def _describe(done: Sequence[Done], lossy: bool) -> str:
     bytes_in, bytes_out = (sum(d.bytes_in for d in done), sum(d.bytes_out for d in done))
     text = f"{bytes_in:,} -> {bytes_out:,} bytes"
     if not done:
         return text
-    return f"{text}, {8 * bytes_out / sum(d.n_pixels for d in done):.4f} bits per pixel"
-
-
-def _describe(done: Sequence[Done]) -> str:
-    bytes_in, bytes_out = (sum(d.bytes_in for d in done), sum(d.bytes_out for d in done))
-    text = f"{bytes_in:,} -> {bytes_out:,} bytes"
-    if not done:
-        return text
+    if lossy:
+        return f"{text}, {8 * bytes_out / sum(d.n_pixels for d in done):.4f} bits per pixel"
     share = bytes_out / max(1, bytes_in)
     bpd = 8 * bytes_out / sum(d.n_pixels * d.n_channels for d in done)
     return f"{text} ({share:.1%}), {bpd:.3f} bits per dimension"

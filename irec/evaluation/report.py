@@ -114,7 +114,8 @@ def _codecs(groups: Mapping[str, Sequence[Measurement]]) -> list[list[Cell]]:
         settings = sorted({one.setting for one in part}, key=lambda x: x or 0.0)
         for setting in settings:
             here = [one for one in part if one.setting == setting]
-            (bpp,), (db,), (similarity,) = _point(label, here)
+            curve = curve_of(label, here)
+            (bpp,), (db,), (similarity,) = curve.bpp, curve.psnr_db, curve.ms_ssim
             table.append(
                 [
                     Cell(label),
@@ -130,13 +131,8 @@ def _codecs(groups: Mapping[str, Sequence[Measurement]]) -> list[list[Cell]]:
     return table
 
 
-def _point(label: str, here: Sequence[Measurement]) -> tuple[Any, Any, Any]:
-    curve = curve_of(label, here)
-    return curve.bpp, curve.psnr_db, curve.ms_ssim
-
-
-def _overheads(rows: Mapping[str, Sequence[Row]]) -> list[list[Any]]:
-    """Label, image, quality, ideal and file in bytes, overhead, and the width of its bar."""
+def _overheads(rows: Mapping[str, Sequence[Row]]) -> list[list[Cell]]:
+    """Label, image, quality, ideal and file in bytes, overhead."""
     found = []
     for label, part in rows.items():
         for row in part:

@@ -1,3 +1,4 @@
+import re
 import signal
 import subprocess
 import sys
@@ -125,3 +126,12 @@ def test_ctrl_c_ends_in_one_line_and_whole_files(images, checkpoint, tmp_path):
     assert len(errors.splitlines()) == 1
     assert "interrupted; " in errors
     assert {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()} == {".irec"}
+
+
+def test_help_speaks_of_options_not_of_arguments():
+    from irec.commands.benchmark import app as benchmark
+
+    commands = [*app_module.app.registered_commands, *benchmark.registered_commands]
+    texts = {command.callback.__name__: command.callback.__doc__ or "" for command in commands}
+    assert {"compress", "evaluate", "benchmark_coder"} <= set(texts)
+    assert not [name for name, text in texts.items() if re.search(r"(Args|Returns|Raises):", text)]
