@@ -4,13 +4,13 @@ import torch
 
 from irec.codec.export import measure_lattice, measure_lossless, measure_lossy
 from irec.models.block_transform import block_components
+from irec.models.checkpoint import save_checkpoint
 from irec.models.lattice_rvae import LatticeRVAE, LatticeRVAEConfig
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.sources import PosteriorSampler
 from irec.models.transform_vae import TransformVAE, TransformVAEConfig
 from irec.models.two_level_vae import TwoLevelVAE, TwoLevelVAEConfig
 from irec.models.weight_norm import data_dependent_initialisation
-from irec.models.zoo import save_checkpoint
 from tests.pictures import picture
 
 

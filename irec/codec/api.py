@@ -16,8 +16,9 @@ from irec.defaults import DEFAULT_CHECKPOINT, DEFAULT_EFFORT, DEFAULT_LOSSY_CHEC
 from irec.errors import CheckpointError, InvalidParameterError
 from irec.images import DEFAULT_MAX_PIXELS, check_size, from_any
 from irec.metadata import Metadata
+from irec.models.checkpoint import Checkpoint
 from irec.models.registry import kind_of
-from irec.models.zoo import Checkpoint, find_checkpoint, load_checkpoint
+from irec.models.zoo import find_checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -44,9 +44,9 @@ from irec.errors import (
     ModelMismatchError,
 )
 from irec.metadata import Metadata
+from irec.models.checkpoint import Checkpoint, CodingStatistics, checksum_of
 from irec.models.exact import neutral_torch
 from irec.models.sources import LatentSource
-from irec.models.zoo import Checkpoint, CodingStatistics, checksum_of
 
 
 class Codec(abc.ABC):

@@ -18,12 +18,12 @@ from irec.bitstream import LATTICE, LOSSLESS, LOSSY, REFERENCE_PIXELS
 from irec.codec.latent_sources import GroupedSource, NotingSource
 from irec.coding import CoderSettings, planned_steps
 from irec.errors import CheckpointError, DataError
+from irec.models.checkpoint import CodingStatistics, build_model, folded_state, save_checkpoint
 from irec.models.lattice_rvae import LatticeRVAE
 from irec.models.lossy_model import LossyModel
 from irec.models.registry import ModelConfig, build, kind_of, recognise
 from irec.models.rvae import RVAE
 from irec.models.sources import KnownPixels, LatentSource, PosteriorSampler
-from irec.models.zoo import CodingStatistics, build_model, folded_state, save_checkpoint
 
 _RVAE_PATCH, _N_RVAE_PATCHES, _RVAE_BATCH = 32, 128, 16
 _LATTICE_PATCH, _N_LATTICE_PATCHES = 128, 32

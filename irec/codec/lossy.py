@@ -37,10 +37,10 @@ from irec.codec.tiles import Planes, Tile, join_planes, split_planes
 from irec.coding import TensorCode
 from irec.errors import CorruptFileError, InvalidParameterError
 from irec.images import psnr_db
+from irec.models.checkpoint import Checkpoint
 from irec.models.exact import neutral_torch
 from irec.models.lossy_model import POSITION_PIXELS, LossyModel
 from irec.models.sources import LatentSource, PosteriorSampler
-from irec.models.zoo import Checkpoint
 from irec.progress import Progress
 
 # By effort. Measured on parts of three photographs with the transform VAE, objective of exact

@@ -30,7 +30,7 @@ from irec.coding.faithful import (
     encode_faithful,
 )
 from irec.errors import NotAnIrecFileError
-from irec.models.zoo import Checkpoint
+from irec.models.checkpoint import Checkpoint
 
 _MAGIC = b"iF"
 

@@ -10,7 +10,8 @@ from irec.errors import IrecError
 from irec.measuring.compression import CoderOptions, CompressedBatch
 from irec.measuring.run import CompressionRun
 from irec.metrics.set_means import gather
-from irec.models.zoo import Checkpoint, load_checkpoint
+from irec.models.checkpoint import Checkpoint
+from irec.models.zoo import load_checkpoint
 
 
 class ShippedModel(LightningModule):

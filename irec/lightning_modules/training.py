@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from irec.errors import CheckpointError, InvalidParameterError, TrainingError
 from irec.metrics.set_means import SetMeans
-from irec.models.zoo import Checkpoint, load_checkpoint
+from irec.models.checkpoint import Checkpoint
+from irec.models.zoo import load_checkpoint
 
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _PRIME = 1_000_003

@@ -13,8 +13,8 @@ from irec.datamodules.batches import FailedImage
 from irec.defaults import DEFAULT_EFFORT
 from irec.errors import InvalidParameterError
 from irec.evaluation.results import Row
+from irec.models.checkpoint import Checkpoint
 from irec.models.registry import kind_of
-from irec.models.zoo import Checkpoint
 
 _REFERENCE_OPTIONS = ("n_beams", "extra_samples", "kl_per_partition", "block_size")
 _DEFAULT_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from irec.errors import CheckpointError
+from irec.models.checkpoint import WEIGHTS_FILE, fingerprint_of
 from irec.models.sources import PosteriorSampler
-from irec.models.zoo import WEIGHTS_FILE, fingerprint_of, load_checkpoint
+from irec.models.zoo import load_checkpoint
 
 
 @pytest.fixture
