@@ -4,54 +4,10 @@ from torch.nn import functional
 
 from irec.errors import InvalidParameterError
 from irec.models.block_transform import block_components
-from irec.models.sources import PosteriorSampler, PriorSampler
+from irec.models.sources import PosteriorSampler
 from irec.models.transform_vae import TransformVAE, TransformVAEConfig, halves, joined
-from tests.pictures import picture
-
-LAMBDAS = (0.001, 0.01, 0.1)
-SIZES = {"slices": (2, 5, 9), "interleaved": 1, "hyper_channels": 4, "state_channels": 6}
-
-
-def small_model(**changes):
-    """A tiny model whose rates differ and whose heads say something."""
-    torch.manual_seed(0)
-    options = {**SIZES, "residual_channels": 5, "lambdas": LAMBDAS, **changes}
-    model = TransformVAE(TransformVAEConfig(**options))
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            if "rate" in name or "last" in name:
-                value.normal_(std=0.1)
-    return model
-
-
-def images(n=1, height=64, width=64, dtype=torch.float32):
-    shots = [picture(height, width, 3, seed).transpose(2, 0, 1).copy() for seed in range(n)]
-    return torch.stack([torch.from_numpy(shot) for shot in shots]).to(dtype)
-
-
-class Recorder:
-    """Takes a value between posterior mean and edge, and notes what it was asked."""
-
-    def __init__(self):
-        self.values, self.asked, self.tensors = [], [], []
-
-    def __call__(self, prior, posterior, tensor):
-        self.asked.append((prior, posterior))
-        self.tensors.append(tensor)
-        self.values.append(posterior.loc + 0.5 * posterior.scale)
-        return self.values[-1]
-
-
-class Replay:
-    """Hands out recorded latent tensors; fails where a posterior is offered."""
-
-    def __init__(self, values):
-        self.values, self.priors = values, []
-
-    def __call__(self, prior, posterior, tensor):
-        assert posterior is None
-        self.priors.append(prior)
-        return self.values[tensor]
+from tests.models.lossy_models import TRANSFORM_LAMBDAS, Recorder, images
+from tests.models.lossy_models import small_transform_vae as small_model
 
 
 def test_the_source_is_asked_for_z2_and_then_slice_by_slice():
@@ -65,28 +21,6 @@ def test_the_source_is_asked_for_z2_and_then_slice_by_slice():
     assert source.tensors == list(range(model.n_latent_tensors))
     assert [c * h * w for c, h, w in shapes] == model.n_latent_dims(64, 128)
     assert all((one.scale > 0).all() for pair in source.asked for one in pair)
-
-
-def test_generation_without_evidence_repeats_the_pass_that_had_it():
-    model, encoder = small_model().double(), Recorder()
-    position = torch.tensor([1.3]).double()
-    with torch.no_grad():
-        expected = model(images(1, 64, 128, torch.float64), encoder, position)
-        decoder = Replay(encoder.values)
-        decoded = model.generate(decoder, None, 64, 128, position)
-    assert torch.equal(decoded, expected)
-    for (prior, _), again in zip(encoder.asked, decoder.priors, strict=True):
-        assert torch.equal(prior.loc, again.loc)
-        assert torch.equal(prior.scale, again.scale)
-
-
-def test_batch_does_not_matter_in_float64():
-    model = small_model().double()
-    pixels, position = images(2, 64, 128, torch.float64), torch.tensor([0.25, 2.0]).double()
-    with torch.no_grad():
-        together = model(pixels, Recorder(), position)
-        alone = [model(pixels[i : i + 1], Recorder(), position[i : i + 1]) for i in range(2)]
-    torch.testing.assert_close(together, torch.cat(alone), atol=1e-9, rtol=0)
 
 
 def test_the_posterior_is_that_of_a_gaussian_seen_through_noise():
@@ -106,7 +40,7 @@ def test_the_posterior_is_that_of_a_gaussian_seen_through_noise():
 
 def test_components_reconstruct_before_the_first_step():
     torch.manual_seed(0)
-    model = TransformVAE(TransformVAEConfig(slices=(12, 64), lambdas=LAMBDAS))
+    model = TransformVAE(TransformVAEConfig(slices=(12, 64), lambdas=TRANSFORM_LAMBDAS))
     smooth = functional.interpolate(torch.rand(8, 3, 8, 8), size=(128, 128), mode="bicubic")
     pixels = (255.0 * smooth.clamp(0.0, 1.0)).round()
     model.begin_at(block_components([pixels.byte()] * 2, 16))
@@ -140,40 +74,6 @@ def test_no_image_makes_the_levels_drive_each_other_out_of_bounds():
         decoded = model(noise, source, torch.tensor([0.0]))
     assert decoded.isfinite().all()
     assert all(kl.isfinite().all() for kl in source.kl_nats)
-
-
-def test_samples_need_no_image():
-    model, position = small_model(), torch.tensor([0.0, 1.5])
-    draws = [
-        model.generate(
-            PriorSampler(generator=torch.Generator().manual_seed(3)), None, 128, 64, position
-        )
-        for _ in range(2)
-    ]
-    assert draws[0].shape == (2, 3, 128, 64)
-    assert torch.equal(*draws)
-
-
-def test_every_parameter_learns():
-    """Otherwise plain DDP stops with an error."""
-    model, pixels, source = small_model(), images(4), PosteriorSampler()
-    # Between anchors, so that each of them has a share.
-    decoded = model(pixels, source, torch.tensor([0.1, 0.9, 1.4, 1.9]))
-    loss = (decoded - pixels).square().mean() + sum(kl.sum() for kl in source.kl_nats)
-    loss.backward()
-    for name, value in model.named_parameters():
-        assert value.grad is not None, name
-        assert value.grad.isfinite().all(), name
-    assert all((kl >= -1e-4).all() for kl in source.kl_nats)
-
-
-def test_half_precision_ends_in_the_distributions_and_the_image():
-    source = Recorder()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        decoded = small_model()(images(), source, torch.tensor([1.0]))
-    assert decoded.dtype == torch.float32
-    for pair in source.asked:
-        assert all(one.loc.dtype == one.scale.dtype == torch.float32 for one in pair)
 
 
 def test_a_chessboard_comes_apart_and_together():
