@@ -109,19 +109,3 @@ def test_a_killed_run_goes_on_where_it_was(tiny_lossy_checkpoint, pictures, unbr
         path = (out / f"quality_{row['quality']:g}" / row["name"]).with_suffix(".irec")
         assert path.stat().st_mtime_ns == survivors[path]
         assert seconds[row["name"], row["quality"]] == row["encode_s"]
-
-
-@pytest.mark.slow
-def test_ctrl_c_is_one_line_and_no_loss(tiny_lossy_checkpoint, pictures, unbroken, tmp_path):
-    arguments = arguments_for(tiny_lossy_checkpoint, pictures)
-    process = start(*arguments, cwd=tmp_path)
-    for _ in range(5):
-        process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "irec: interrupted"
-    assert "Traceback" not in errors
-    printed, _ = run(*arguments, cwd=tmp_path)
-    assert ", kept\n" in printed
-    assert files(tmp_path / "out") == files(unbroken)

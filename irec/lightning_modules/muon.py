@@ -1,7 +1,5 @@
 """Muon, for the kernels of hidden convolutions: orthogonalised momentum; AdamW for all else.
 
-Continued from the same weights of rvae-photo on the same batches at one constant learning rate,
-2,900 steps led to 2.746 bits per dimension of validation photographs, 2.755 with AdamW alone.
 torch's own Muon takes matrices alone.
 """
 

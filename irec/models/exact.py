@@ -91,7 +91,7 @@ class ExactConv2d(nn.Conv2d):
 
     def _exact(self, x: Float[Tensor, "n h w i"]) -> Float[Tensor, "n h w o"]:
         # Nine products of shifted rows, of the image padded and laid out as one long list of
-        # pixels: what float64 convolutions gain over im2col is a factor of two.
+        # pixels, where torch's float64 convolutions would copy nine times the image first (im2col).
         side = self.kernel_size[0]
         n, height, width, n_in = x.shape
         margin = side // 2
