@@ -123,7 +123,7 @@ def _ours(
 def _theirs(codec: "ClassicalCodec", images: "Sequence[NamedImage]") -> "list[Measurement]":
     from irec.evaluation.measurements import measure_classical
     from irec.images import psnr_db
-    from irec.metrics.quality import ms_ssim
+    from irec.metrics.ms_ssim import ms_ssim
 
     measured = []
     for name, pixels in images:

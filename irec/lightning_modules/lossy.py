@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, UInt8
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from irec.errors import DataError, InvalidParameterError
 from irec.lightning_modules.training import TrainingModule
+from irec.metrics.ms_ssim import MS_SSIM_MIN_SIDE, SCALE_WEIGHTS, batch_ms_ssim
 from irec.models.lossy_model import LossyModel, lambda_at
 from irec.models.sources import PosteriorSampler, PriorSampler
 
@@ -36,11 +36,10 @@ _MAX_STEERED = 1e3
 _LEAST_BPP = 1e-6
 # A dimension with more KL than this is in use.
 _ACTIVE_NATS = 0.01
-# Five scales and a window of 11 pixels: below this MS-SSIM is not defined.
-_MIN_MS_SSIM_SIDE = 176
-# Of the five scales: Wang et al. 2003, and those of the paper's code.
-_USUAL = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-_ONES = (1.0,) * 5
+# Of MS-SSIM's scales, in the paper's code.
+_ONES = (1.0,) * len(SCALE_WEIGHTS)
+# Least mean of a scale: fractional powers of less have gradients without bound.
+_MS_SSIM_FLOOR = 1e-4
 
 
 class _Terms(NamedTuple):
@@ -126,8 +125,8 @@ class LossyModule(TrainingModule):
         height, width = images.shape[2:]
         if height % self.model.stride or width % self.model.stride:
             needed = f"sides that are multiples of {self.model.stride}"
-        elif self.model.config.distortion != "mse" and min(height, width) < _MIN_MS_SSIM_SIDE:
-            needed = f"{_MIN_MS_SSIM_SIDE} pixels or more, for MS-SSIM"
+        elif self.model.config.distortion != "mse" and min(height, width) < MS_SSIM_MIN_SIDE:
+            needed = f"{MS_SSIM_MIN_SIDE} pixels or more, for MS-SSIM"
         else:
             return
         raise DataError(
@@ -149,8 +148,8 @@ class LossyModule(TrainingModule):
     def _distortion(self, terms: _Terms, images: Tensor) -> Float[Tensor, " n"]:
         if self.model.config.distortion == "mse":
             return terms.mse
-        exponents = _ONES if self.model.config.distortion == "ms_ssim_unweighted" else _USUAL
-        return 255.0 * (1.0 - _ms_ssim(terms.image, images.float(), exponents))
+        weights = _ONES if self.model.config.distortion == "ms_ssim_unweighted" else SCALE_WEIGHTS
+        return 255.0 * (1.0 - _ms_ssim(terms.image, images, weights))
 
     def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
         """Loss of a batch, each image with a lambda of its own where the model serves several."""
@@ -188,8 +187,8 @@ class LossyModule(TrainingModule):
             figures = {"bpp": terms.bpp.sum(0), "psnr_db": _psnr_db(levels)}
             figures |= {f"bpp_{name}": bpp for name, bpp in self._parts(terms.bpp).items()}
             figures |= self._active_dimensions(terms.active, *batch.shape[2:])
-            if min(batch.shape[2:]) >= _MIN_MS_SSIM_SIDE:
-                ms_ssim = _ms_ssim(terms.image, batch.float())
+            if min(batch.shape[2:]) >= MS_SSIM_MIN_SIDE:
+                ms_ssim = _ms_ssim(terms.image, batch)
                 figures["ms_ssim_db"] = -10.0 * torch.log10(1.0 - ms_ssim)
             for name, value in figures.items():
                 key = f"{stage}/{name}/lambda_{trade_off:g}"
@@ -254,19 +253,15 @@ def _psnr_db(mse: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 
 
 def _ms_ssim(
-    first: Tensor, second: Tensor, exponents: tuple[float, ...] = _USUAL
+    decoded: Float[Tensor, "n 3 h w"],
+    images: UInt8[Tensor, "n 3 h w"],
+    weights: Sequence[float] = SCALE_WEIGHTS,
 ) -> Float[Tensor, " n"]:
-    """MS-SSIM of each pair of images in grey levels; its gradient stays finite."""
-    ms_ssim = multiscale_structural_similarity_index_measure(
-        first.clamp(0.0, 255.0),
-        second,
-        data_range=255.0,
-        reduction="none",
-        betas=exponents,
-        normalize="relu",
-    )
-    assert isinstance(ms_ssim, Tensor)
-    return ms_ssim
+    """MS-SSIM of decoded images and their originals; its gradient stays finite."""
+    # Half precision has too few digits for variances, which are differences of large numbers.
+    with torch.autocast(decoded.device.type, enabled=False):
+        levels = decoded.float().clamp(0.0, 255.0)
+        return batch_ms_ssim(levels, images.float(), weights, _MS_SSIM_FLOOR)
 
 
 def _middle(lambdas: Sequence[float]) -> float:

@@ -14,7 +14,7 @@ from irec.evaluation.codecs import png_bytes, webp_bytes
 from irec.evaluation.results import ImageResult, LossyResult
 from irec.images import psnr_db, without_alpha
 from irec.measuring.compression import CompressedBatch, CompressedImage
-from irec.metrics.quality import ms_ssim
+from irec.metrics.ms_ssim import ms_ssim
 
 
 def measure(

@@ -7,13 +7,10 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch.nn import functional
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from irec.datamodules.image_folder import ImageFolderDataModule
 from irec.errors import CheckpointError, DataError, InvalidParameterError
 from irec.lightning_modules import lossy
-from irec.lightning_modules.lossy import _ONES, _ms_ssim
 from irec.lightning_modules.two_level_vae import TwoLevelVAEModule
 from irec.models.sources import PosteriorSampler
 from tests.pictures import picture
@@ -258,22 +255,6 @@ def test_ms_ssim_trains(tmp_path):
         not torch.equal(value, old) for value, old in zip(module.parameters(), before, strict=True)
     ]
     assert all(changed)
-
-
-def test_exponents_of_one_multiply_the_scales_themselves():
-    first, second = torch.rand(2, 1, 3, 192, 192) * 255.0
-    found = _ms_ssim(first, second, _ONES).item()
-    # Wang et al. 2003: contrast and structure at each scale, luminance at the last.
-    expected = 1.0
-    for scale in range(5):
-        full, contrast = structural_similarity_index_measure(
-            first, second, data_range=255.0, return_contrast_sensitivity=True
-        )
-        expected *= (full if scale == 4 else contrast).item()
-        first, second = (functional.avg_pool2d(one, 2) for one in (first, second))
-    assert found == pytest.approx(expected, rel=1e-3)
-    module = tiny_module(distortion="ms_ssim_unweighted", lambdas=(0.1,))
-    assert module.model.config.distortion == "ms_ssim_unweighted"
 
 
 @pytest.mark.parametrize(

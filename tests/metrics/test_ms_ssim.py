@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import correlate1d
+from torch.nn import functional
 
-from irec.metrics.quality import MS_SSIM_MIN_SIDE, ms_ssim
+from irec.metrics.ms_ssim import MS_SSIM_MIN_SIDE, SCALE_WEIGHTS, batch_ms_ssim, ms_ssim
 from tests.pictures import noise, picture
 
 
@@ -11,7 +13,7 @@ def degraded(pixels, sigma, seed=0):
     return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
 
-def reference_ms_ssim(a, b):
+def reference_ms_ssim(a, b, weights=SCALE_WEIGHTS):
     """Wang et al. 2003 with NumPy and SciPy, written from the paper, window by window."""
     taps = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     taps /= taps.sum()
@@ -22,7 +24,7 @@ def reference_ms_ssim(a, b):
 
     def one_channel(x, y):
         value = 1.0
-        for scale, weight in enumerate([0.0448, 0.2856, 0.3001, 0.2363, 0.1333]):
+        for scale, weight in enumerate(weights):
             mx, my = local_mean(x), local_mean(y)
             vx, vy = local_mean(x**2) - mx**2, local_mean(y**2) - my**2
             cov = local_mean(x * y) - mx * my
@@ -53,6 +55,43 @@ def test_ms_ssim_is_that_of_the_paper(height, width, channels):
         expected = reference_ms_ssim(image, other)
         assert 0.1 < expected < 0.9999
         assert ms_ssim(image, other) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_weights_are_those_of_the_paper():
+    assert SCALE_WEIGHTS == (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+def tensors(*images):
+    return [torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).float() for image in images]
+
+
+def test_exponents_of_one_multiply_the_scales_themselves():
+    image = picture(176, 192, 3)
+    other, ones = degraded(image, 30), (1.0,) * 5
+    found = batch_ms_ssim(*tensors(image, other), ones)
+    assert found.item() == pytest.approx(reference_ms_ssim(image, other, ones), rel=1e-3)
+
+
+def test_above_a_floor_gradients_are_bounded():
+    """Where fine structure is inverted so far that its scale is just above zero."""
+    random = np.random.default_rng(0)
+    coarse = torch.from_numpy(random.uniform(64, 192, (1, 1, 10, 10)))
+    coarse = functional.interpolate(coarse, size=(176, 176), mode="bicubic")
+    fine = torch.from_numpy(random.uniform(-20, 20, (1, 1, 176, 176)))
+    finest_alone = (1.0, 0.0, 0.0, 0.0, 0.0)
+    low, high = 0.0, 4.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        is_above = batch_ms_ssim(coarse + fine, coarse - middle * fine, finest_alone).item() > 0.0
+        low, high = (middle, high) if is_above else (low, middle)
+
+    def steepest(floor):
+        decoded = (coarse - low * fine).requires_grad_()
+        found = batch_ms_ssim(coarse + fine, decoded, floor=floor)
+        return torch.autograd.grad(found.sum(), decoded)[0].abs().max().item()
+
+    assert steepest(floor=0.0) > 1e3
+    assert steepest(floor=1e-4) < 1e-3
 
 
 def test_ms_ssim_of_pytorch_msssim():

@@ -1,4 +1,4 @@
-"""MS-SSIM: how close a decoded 8-bit image is to its original.
+"""MS-SSIM: how close a decoded image is to its original, for measuring and for training.
 
 It is that of Wang, Simoncelli and Bovik 2003, in the convention of published rate-distortion
 curves (TensorFlow's ``ssim_multiscale``, pytorch-msssim): means over the windows that lie within
@@ -7,10 +7,12 @@ version also counts windows beyond the border at the coarsest scale and multipli
 channels, which is another number.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 PEAK = 255.0
@@ -37,32 +39,38 @@ def ms_ssim(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> flo
     """
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
-    return float(batch_ms_ssim(_as_batch(a), _as_batch(b)))
+    # In float64, since variances are differences of large numbers.
+    return float(batch_ms_ssim(_as_batch(a).double(), _as_batch(b).double()))
 
 
 def batch_ms_ssim(
-    a: UInt8[Tensor, "n c h w"], b: UInt8[Tensor, "n c h w"]
-) -> Float64[Tensor, " n"]:
-    """:func:`ms_ssim` of each image of a batch, uint8 [n, c, h, w], on its own device.
+    x: Float[Tensor, "n c h w"],
+    y: Float[Tensor, "n c h w"],
+    weights: Sequence[float] = SCALE_WEIGHTS,
+    floor: float = 0.0,
+) -> Float[Tensor, " n"]:
+    """:func:`ms_ssim` of each image of a batch, on its own device and in its precision.
 
-    The images must be :data:`MS_SSIM_MIN_SIDE` pixels high and wide or more. In float64, since
-    variances are differences of large numbers.
+    Args:
+        x: Grey levels 0 .. 255, :data:`MS_SSIM_MIN_SIDE` pixels high and wide or more.
+        y: The other images.
+        weights: Exponents of the scales, finest first.
+        floor: Least mean of a scale that counts. Means below 0 (inverted structure) have no
+            fractional power; where one is above 0, gradients are finite.
     """
-    x, y = a.double(), b.double()
     product = x.new_ones(x.shape[:2])
-    for scale, weight in enumerate(SCALE_WEIGHTS):
+    for scale, weight in enumerate(weights):
         if scale > 0:
             x, y = _halved(x), _halved(y)
         similarity, contrast = _ssim_and_contrast(x, y)
-        is_coarsest = scale == len(SCALE_WEIGHTS) - 1
-        # Means below 0 (inverted structure) have no fractional power.
-        product = product * (similarity if is_coarsest else contrast).clamp(min=0.0) ** weight
+        is_coarsest = scale == len(weights) - 1
+        product = product * (similarity if is_coarsest else contrast).clamp(min=floor) ** weight
     return product.mean(dim=1)
 
 
 def _ssim_and_contrast(
-    x: Float64[Tensor, "n c h w"], y: Float64[Tensor, "n c h w"]
-) -> tuple[Float64[Tensor, "n c"], Float64[Tensor, "n c"]]:
+    x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"]
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
     """SSIM, and its contrast and structure part, averaged over all windows."""
     mean_x, mean_y = _windowed(x), _windowed(y)
     variance_sum = _windowed(x * x + y * y) - mean_x * mean_x - mean_y * mean_y
@@ -74,7 +82,7 @@ def _ssim_and_contrast(
     return (luminance * contrast).mean(dim=(2, 3)), contrast.mean(dim=(2, 3))
 
 
-def _windowed(x: Float64[Tensor, "n c h w"]) -> Float64[Tensor, "n c h_ w_"]:
+def _windowed(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h_ w_"]:
     """Gaussian-weighted means over the windows that lie within the image."""
     offsets = torch.arange(WINDOW_SIZE, dtype=x.dtype, device=x.device) - WINDOW_SIZE // 2
     weights = (-offsets.square() / (2.0 * WINDOW_SIGMA**2)).exp()
@@ -85,7 +93,7 @@ def _windowed(x: Float64[Tensor, "n c h w"]) -> Float64[Tensor, "n c h_ w_"]:
     return planes.squeeze(1).unflatten(0, (n, c))
 
 
-def _halved(x: Float64[Tensor, "n c h w"]) -> Float64[Tensor, "n c h_ w_"]:
+def _halved(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h_ w_"]:
     """Means of 2x2 pixels; an odd last row or column is repeated."""
     h, w = x.shape[2:]
     return F.avg_pool2d(F.pad(x, (0, w % 2, 0, h % 2), mode="replicate"), 2)
