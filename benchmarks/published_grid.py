@@ -4,10 +4,10 @@
 
 Compresses a few images with the published coder (arXiv 2010.01185) at each point of the grid,
 Omega 2 to 6, 1 + epsilon 1, 1.1, 1.2 and 1.5, B 1, 10 and 50, and writes published_grid.csv and
-published_grid.png: heat maps of overhead (file over negative ELBO) and of seconds of one core to
-encode, which others on the machine do not lengthen (with OMP_NUM_THREADS=1). The whole grid takes
-long: candidates of a step are exp(Omega (1 + epsilon)), so points of more than
---max-candidates (times beams) are left out and stay white.
+published_grid.png: heat maps of overhead (indices and residual over the negative ELBO) and of
+seconds of one core to encode, which others on the machine do not lengthen (with OMP_NUM_THREADS=1).
+The whole grid takes long: candidates of a step are exp(Omega (1 + epsilon)), so points of more than
+--max-candidates (times beams) are left out and stay white; --beams takes a part.
 """
 
 import argparse
@@ -39,21 +39,22 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="rvae-small")
     parser.add_argument("--n-images", type=int, default=2)
     parser.add_argument("--crop", type=int, default=32, help="images are cut to so many pixels")
+    parser.add_argument("--beams", type=int, nargs="+", default=BEAMS, choices=BEAMS)
     parser.add_argument("--max-candidates", type=int, default=40_000, help="per step, times beams")
     parser.add_argument("--out", type=Path, default=Path("published_grid"))
     arguments = parser.parse_args()
     images = [image[: arguments.crop, : arguments.crop] for image in read_sources(arguments.images)]
-    rows = list(_measure(arguments, images[: arguments.n_images]))
-    with arguments.out.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    _draw(rows, arguments.out.with_suffix(".png"))
+    rows = []
+    for row in _measure(arguments, images[: arguments.n_images]):
+        rows.append(row)
+        # After each point: whoever stops it has what was measured.
+        _write(rows, arguments.out.with_suffix(".csv"))
+        _draw(rows, arguments.out.with_suffix(".png"))
 
 
 def _measure(arguments: argparse.Namespace, images: list[np.ndarray]) -> Iterator[dict[str, float]]:
     checkpoint = load_checkpoint(arguments.checkpoint)
-    for n_beams in BEAMS:
+    for n_beams in arguments.beams:
         for omega in OMEGAS:
             for extra in EXTRA_SAMPLES:
                 settings = FaithfulSettings(omega, extra - 1.0, n_beams)
@@ -71,6 +72,13 @@ def _measure(arguments: argparse.Namespace, images: list[np.ndarray]) -> Iterato
                 row |= {"overhead": sent / ideal - 1.0, "encode_s": seconds}
                 print(row, flush=True)
                 yield row
+
+
+def _write(rows: list[dict[str, float]], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _draw(rows: list[dict[str, float]], path: Path) -> None:
