@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from irec.codec import make_codec
-from irec.models.zoo import DEFAULT_LOSSY_CHECKPOINT, load_checkpoint
+from irec.defaults import DEFAULT_LOSSY_CHECKPOINT
+from irec.models.zoo import load_checkpoint
 
 # Squares, and images so thin that the model sees padding for the most part.
 _SIZES = ("512x512", "1024x1024", "1x4096", "4096x1", "1x32768", "32768x1")

@@ -13,8 +13,9 @@ import numpy as np
 
 import irec
 from irec.codec.lossy import LossyCodec
+from irec.defaults import DEFAULT_LOSSY_CHECKPOINT
 from irec.images import read_image
-from irec.models.zoo import DEFAULT_LOSSY_CHECKPOINT, load_checkpoint
+from irec.models.zoo import load_checkpoint
 
 _SAMPLES = Path(irec.__file__).parent / "datamodules" / "samples"
 
