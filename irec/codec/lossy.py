@@ -43,10 +43,10 @@ from irec.models.lossy_model import POSITION_PIXELS, LossyModel
 from irec.models.sources import LatentSource, PosteriorSampler
 from irec.progress import Progress
 
-# By effort. Measured on parts of three photographs with the transform VAE, objective of exact
-# samples at qualities 10 and 60: 4, 8, 20 steps win 0.5, 0.7, 0.7 %, in twice the time with 8.
+# By effort. What steps win and cost: `irec predict --coder.refinement_steps N` with a lossy model.
 _REFINEMENT_STEPS = {**dict.fromkeys(range(1, 7), 0), 7: 8, 8: 16, 9: 24}
-# What the coder usually sends for a bit of KL, for the first file that is made for a target.
+# What the coder usually sends for a bit of KL (`irec benchmark coder --checkpoint NAME`), for the
+# first file that is made for a target.
 _BITS_SENT_PER_BIT = 1.06
 # Targets are sought among all qualities by estimates at every so many.
 _ESTIMATE_EVERY = 8

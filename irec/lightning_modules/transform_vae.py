@@ -14,7 +14,7 @@ from irec.models.transform_vae import TransformVAE, TransformVAEConfig
 
 Initialisation = Literal["klt", "random"]
 
-# Blocks whose principal components are taken: more than this made no difference.
+# Blocks whose principal components are taken.
 _N_BLOCKS = 40_000
 # Layers of the model that begin at zero, or at energies of coefficients.
 _OUTER_LAYERS = ("last", "heads", "energies")
