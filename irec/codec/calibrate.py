@@ -25,11 +25,11 @@ from irec.models.likelihoods import LogisticParameters
 _MIN_VALUES = 1000
 # So many pixels tell what fits all: spread by multiples of the golden ratio, as steps of one length
 # would take few columns again and again (one photograph's file grew by 3 %).
-_MAX_PIXELS = 2048
+_MAX_PIXELS = 4096
 _GOLDEN_RATIO = 0.5 * (math.sqrt(5.0) - 1.0)
-_MAX_ITERATIONS = 8
+_MAX_ITERATIONS = 16
 # The search ends where no number moves by so many steps, or no bit is won.
-_TOLERANCE = 0.3
+_TOLERANCE = 0.05
 # Bits that a step's square away from the phase before is thought to cost, so that few pixels do
 # not lead far.
 _PULL = 0.02
