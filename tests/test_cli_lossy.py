@@ -219,7 +219,7 @@ def test_an_image_that_fails_leaves_the_others(tiny_lossy_checkpoint, pictures, 
 
 @pytest.mark.parametrize(
     ("crop_size", "distortion", "message"),
-    [(100, "mse", "multiples of 64"), (128, "ms_ssim", "176 pixels or more")],
+    [(100, "mse", "multiples of 64"), (128, "ms_ssim", "161 pixels or more")],
 )
 def test_crops_that_cannot_be_used_are_one_line(photos, capsys, crop_size, distortion, message):
     chosen = f"--model.distortion={distortion}"
