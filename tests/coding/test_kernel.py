@@ -15,7 +15,7 @@ from irec.coding.kernel import _compiled, note_best, select_best
 @pytest.mark.parametrize("dense_fraction", [0.0, 2.0])
 @pytest.mark.parametrize("n_beams", [1, 20, 150])
 def test_kernel_and_torch_find_the_same_paths(pairs, monkeypatch, order, dense_fraction, n_beams):
-    monkeypatch.setattr("irec.coding.encoder._DENSE_FRACTION", dense_fraction)
+    monkeypatch.setattr("irec.coding.plan._DENSE_FRACTION", dense_fraction)
     posterior, prior = pairs([12.0, 70.0, 150.0], 300)
     coder = CoderSettings(16, blocks_per_stream=5, order=order)
     search = SearchSettings(n_beams=n_beams)

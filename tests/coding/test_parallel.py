@@ -50,7 +50,7 @@ def test_searching_all_columns_or_chosen_ones_is_as_good(pairs, monkeypatch):
     posterior, prior = pairs([150.0, 200.0, 250.0, 300.0], 600)
     log_ratios = []
     for dense_fraction in (0.0, 2.0):
-        monkeypatch.setattr("irec.coding.encoder._DENSE_FRACTION", dense_fraction)
+        monkeypatch.setattr("irec.coding.plan._DENSE_FRACTION", dense_fraction)
         codes = encode_batch(posterior, prior, 0, search=SearchSettings(n_beams=64))
         z = decode_batch(codes, prior, 0)
         log_ratios.append(float(log_ratio_nats(z, posterior, prior)))

@@ -45,7 +45,7 @@ def found(monkeypatch, request):
 def test_the_search_knows_the_log_ratio_of_what_is_decoded(
     normal, found, monkeypatch, order, dense_fraction, n_dims
 ):
-    monkeypatch.setattr("irec.coding.encoder._DENSE_FRACTION", dense_fraction)
+    monkeypatch.setattr("irec.coding.plan._DENSE_FRACTION", dense_fraction)
     monkeypatch.setattr("irec.coding.encoder._FEW_NATS", 0.0)  # one search alone
     generator = torch.Generator().manual_seed(0)
     scale = 0.02 + 0.9 * torch.rand(n_dims, generator=generator, dtype=torch.float64)
@@ -86,7 +86,7 @@ def test_tensors_of_other_lengths_are_searched_together(pairs):
 
 
 def test_little_memory_costs_efficiency_only(pairs, monkeypatch):
-    monkeypatch.setattr("irec.coding.encoder.MAX_KEPT", 1 << 12)
+    monkeypatch.setattr("irec.coding.plan.MAX_KEPT", 1 << 12)
     posterior, prior = pairs([100.0] * 2, 400)
     coder, search = CoderSettings(order="step"), SearchSettings(n_beams=32)
     codes = encode_batch(posterior, prior, 0, coder=coder, search=search)
