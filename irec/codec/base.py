@@ -5,7 +5,7 @@ import copy
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +47,13 @@ from irec.metadata import Metadata
 from irec.models.checkpoint import Checkpoint, CodingStatistics, checksum_of
 from irec.models.exact import neutral_torch
 from irec.models.sources import LatentSource
+
+
+class Known(NamedTuple):
+    """An image whose ideal is asked for, and the findings of its file, None where there is none."""
+
+    planes: Planes
+    findings: Any
 
 
 class Codec(abc.ABC):
@@ -138,9 +145,7 @@ class Codec(abc.ABC):
     ) -> list[Encoded]:
         """Compress images together where that is faster; arguments as for :meth:`encode`."""
         index = self._quality_index(quality)
-        encoded = self._encode([split_planes(image) for image in images], index)
-        self._check_weights()
-        return [self._verified(one) for one in encoded]
+        return self._verified(self._encode([split_planes(image) for image in images], index))
 
     def encode_within(self, image: UInt8[np.ndarray, "h w c"], max_bpp: float) -> Encoded:
         """Compress an image at the best quality whose file has at most `max_bpp` bits per pixel.
@@ -241,9 +246,11 @@ class Codec(abc.ABC):
     ) -> list[Ideal]:
         """As :meth:`ideal`, of several images."""
         index = self._quality_index(quality)
-        planes = [split_planes(image) for image in images]
-        findings = [one.findings for one in encoded] if encoded else [None] * len(planes)
-        return self._ideal(planes, index, n_samples, seed, findings)
+        findings = [one.findings for one in encoded] if encoded else [None] * len(images)
+        known = [
+            Known(split_planes(image), found) for image, found in zip(images, findings, strict=True)
+        ]
+        return self._ideal(known, index, n_samples, seed)
 
     def attach(self, encoded: Encoded, metadata: Metadata) -> Encoded:
         """Put metadata into a new file, which holds none yet; its pixels stay as they are.
@@ -304,14 +311,9 @@ class Codec(abc.ABC):
 
     @abc.abstractmethod
     def _ideal(
-        self,
-        planes: Sequence[Planes],
-        quality_index: int,
-        n_samples: int,
-        seed: int,
-        findings: Sequence[Any],
+        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
-        """Do what :meth:`ideal_batch` says; `findings` are those of the files, or each None."""
+        """Do what :meth:`ideal_batch` says."""
 
     def _prepare(self) -> None:
         """Make what a kind of codec needs of its checkpoint; the last step of setting up."""
@@ -398,10 +400,16 @@ class Codec(abc.ABC):
             alpha = decompress_alpha(stream.alpha, header.height, header.width)
         return Planes(header.colour, coded, alpha)
 
-    def _verified(self, encoded: Encoded) -> Encoded:
-        """Decode a new file; one that gives other pixels than expected is never handed out."""
-        if not self.verify:
-            return encoded
+    def _verified(self, files: list[Encoded]) -> list[Encoded]:
+        """Return new files; none is handed out that others would decode to something else."""
+        self._check_weights()
+        if self.verify:
+            for one in files:
+                self._verify(one)
+        return files
+
+    def _verify(self, encoded: Encoded) -> None:
+        """Decode a new file, and compare with what was expected."""
         try:
             is_same = np.array_equal(self.decode(encoded.data), encoded.pixels)
         except BitstreamError as error:
@@ -410,7 +418,6 @@ class Codec(abc.ABC):
             ) from error
         if not is_same:
             raise IrecError("the new file decodes to other pixels; please report this")
-        return encoded
 
     def _plan(self, header: Header) -> TilePlan:
         """Return what model and header together say about a file; the container's parser asks."""

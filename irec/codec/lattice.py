@@ -24,7 +24,7 @@ from irec.bitstream import (
     TileCode,
     quantise,
 )
-from irec.codec.base import Codec, Encoded, Ideal
+from irec.codec.base import Codec, Encoded, Ideal, Known
 from irec.codec.calibrate import calibrated_bits, fitted_calibration
 from irec.codec.export import measure_lattice
 from irec.codec.latent_sources import DecodingSource, EncodingSource
@@ -195,18 +195,13 @@ class LatticeCodec(Codec):
         return self._with_alpha(stream, coded)
 
     def _ideal(
-        self,
-        planes: Sequence[Planes],
-        quality_index: int,
-        n_samples: int,
-        seed: int,
-        findings: Sequence[Any],
+        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
         if self._model.n_latent_tensors == 0:
             n_samples = 1  # all would be the same
         return [
-            self._ideal_of_one(one, n_samples, seed, calibrations)
-            for one, calibrations in zip(planes, findings, strict=True)
+            self._ideal_of_one(planes, n_samples, seed, calibrations)
+            for planes, calibrations in known
         ]
 
     def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:

@@ -7,7 +7,6 @@ grid whose boundaries the encoder has kept clear (:mod:`irec.bitstream.grid`).
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from irec.bitstream import (
     quantise,
     safe_grid_offset,
 )
-from irec.codec.base import Codec, Encoded, Ideal
+from irec.codec.base import Codec, Encoded, Ideal, Known
 from irec.codec.encoded import coded_bits
 from irec.codec.export import measure_lossless
 from irec.codec.latent_sources import DecodingSource, EncodingSource
@@ -78,16 +77,11 @@ class LosslessCodec(Codec):
         return self._with_alpha(stream, coded)
 
     def _ideal(
-        self,
-        planes: Sequence[Planes],
-        quality_index: int,
-        n_samples: int,
-        seed: int,
-        findings: Sequence[Any],
+        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
         generator = torch.Generator(self.device).manual_seed(seed)
-        sums = np.zeros((len(planes), 2))
-        for batch in self._batches(planes):
+        sums = np.zeros((len(known), 2))
+        for batch in self._batches([one.planes for one in known]):
             pixels = pixels_of(batch, self.device).float()
             for _ in range(n_samples):
                 source = PosteriorSampler(generator)

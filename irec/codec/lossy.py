@@ -22,7 +22,7 @@ from irec.bitstream import (
     TileCode,
     TilePlan,
 )
-from irec.codec.base import Codec, Encoded, Ideal
+from irec.codec.base import Codec, Encoded, Ideal, Known
 from irec.codec.export import measure_lossy
 from irec.codec.latent_sources import (
     DecodingSource,
@@ -112,8 +112,7 @@ class LossyCodec(Codec):
             raise InvalidParameterError(
                 f"{max_bpp:g} bits per pixel are out of this model's reach for this image"
             )
-        self._check_weights()
-        return self._verified(found)
+        return self._verified([found])[0]
 
     @neutral_torch()
     @torch.inference_mode()
@@ -140,8 +139,7 @@ class LossyCodec(Codec):
             raise InvalidParameterError(
                 f"a PSNR of {min_psnr_db:g} dB is out of this model's reach for this image"
             )
-        self._check_weights()
-        return self._verified(found)
+        return self._verified([found])[0]
 
     def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
         return [self._encode_one(one, quality_index) for one in planes]
@@ -155,16 +153,11 @@ class LossyCodec(Codec):
         return self._image(self._model, latents, planes, header.quality_index)
 
     def _ideal(
-        self,
-        planes: Sequence[Planes],
-        quality_index: int,
-        n_samples: int,
-        seed: int,
-        findings: Sequence[Any],
+        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
         return [
-            self._ideal_of_one(one, quality_index, n_samples, seed, evidence)
-            for one, evidence in zip(planes, findings, strict=True)
+            self._ideal_of_one(planes, quality_index, n_samples, seed, evidence)
+            for planes, evidence in known
         ]
 
     def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:

@@ -1,7 +1,6 @@
 """Images without a model: what a general format takes fewer bytes for, such as line art."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from irec.bitstream import (
     load_stored,
     store,
 )
-from irec.codec.base import Codec
+from irec.codec.base import Codec, Known
 from irec.codec.encoded import Encoded, Ideal
 from irec.codec.tiles import Planes, join_planes, split_planes
 from irec.errors import InvalidParameterError
@@ -64,12 +63,7 @@ class StoredCodec(Codec):
         raise InvalidParameterError("without a model there are no latent tensors")
 
     def _ideal(
-        self,
-        planes: Sequence[Planes],
-        quality_index: int,
-        n_samples: int,
-        seed: int,
-        findings: Sequence[Any],
+        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
         raise InvalidParameterError("without a model there is no ideal")
 
