@@ -11,19 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-import irec
 from irec.codec.lossy import LossyCodec
-from irec.defaults import DEFAULT_LOSSY_CHECKPOINT
+from irec.defaults import DEFAULT_LOSSY_CHECKPOINT, SAMPLES
 from irec.images import read_image
 from irec.models.zoo import load_checkpoint
-
-_SAMPLES = Path(irec.__file__).parent / "datamodules" / "samples"
 
 
 def main() -> None:
     """Print one line for each number of steps and each quality."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("images", nargs="*", type=Path, default=sorted(_SAMPLES.glob("*.png")))
+    parser.add_argument("images", nargs="*", type=Path, default=sorted(SAMPLES.glob("*.png")))
     parser.add_argument("--checkpoint", default=DEFAULT_LOSSY_CHECKPOINT)
     parser.add_argument("--steps", type=int, nargs="+", default=[0, 4, 8, 16, 24])
     parser.add_argument("--qualities", type=float, nargs="+", default=[10.0, 60.0])

@@ -9,16 +9,14 @@ line says what the constant claims: the fewest stored bits at which the model wa
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-import irec
 from irec.codec.api import _OUT_OF_REACH_BPD, load_codec
 from irec.codec.stored import StoredCodec
+from irec.defaults import SAMPLES
 
-_SAMPLES = Path(irec.__file__).parent / "datamodules" / "samples"
 _SIDE = 128
 
 
@@ -47,7 +45,7 @@ def pictures() -> Iterator[tuple[str, Image.Image]]:
     for factor in (0.25, 1.0):
         rows = (factor * np.add.outer(ramp, ramp)).astype(np.uint8)
         yield f"gradient of {factor:g}", Image.fromarray(rows).convert("RGB")
-    for path in sorted(_SAMPLES.glob("*.png")):
+    for path in sorted(SAMPLES.glob("*.png")):
         photograph = Image.open(path).convert("RGB").crop((100, 100, 100 + _SIDE, 100 + _SIDE))
         yield path.stem, photograph
         for radius in (2, 8, 32):
