@@ -6,16 +6,24 @@ from functools import cache
 import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
+from torch import Tensor
+from torch.nn import functional
 
 from irec.coding.blocks import FoundPath, Stream
 from irec.coding.codebook import Codebook
 from irec.coding.parallel import map_on_cores
 from irec.coding.search import search_streams
 from irec.coding.settings import Order
-from irec.coding.shared_randomness import SharedRandomness
+from irec.coding.shared_randomness import SIGN_POOL_SIZE, SharedRandomness
 
 MAX_KEPT = 1 << 28
 """Beams * dimensions of all blocks that one search comes back to, at most: a limit of memory."""
+
+SIGNS_TAKE = SIGN_POOL_SIZE // 8
+"""As many beams take as much memory as the signs of a block: two floats a dimension, each."""
+
+# Deviation, in nats, of what rounding may do to the scores that a search chooses by.
+_MAX_NOISE = 0.1
 
 # Beams * dimensions of one step of all streams that an accelerator searches together.
 _SEARCHED_TOGETHER = 1 << 25
@@ -62,25 +70,34 @@ def _find_on_cores(
 
     def search(number: int) -> FoundPath:
         stream = streams[number]
-        no_places = torch.zeros(stream.n_blocks, 0, dtype=torch.int64)
         columns = stream.columns
-        places = no_places if columns is None else codebook.places(columns)
+        if columns is None:
+            places = torch.arange(stream.width).expand(stream.n_blocks, -1)
+        else:
+            places = codebook.places(columns)
+        # Dimensions beyond the last are those of the prior, so any column will do.
         path, log_ratio = search_stream(
-            stream.mean.contiguous().numpy(),
-            stream.scale.square().numpy(),
-            places.numpy().astype(np.uint64),
+            _padded(stream.mean, 0.0).numpy(),
+            _padded(stream.scale, 1.0).square().numpy(),
+            _padded(places, 0.0).numpy().astype(np.uint64),
             stream.tabulate(order).numpy(),
             rows,
             signs,
             int(first_hashes[number]),
             n_beams,
             1 if order == "block" else stream.n_blocks,
+            _MAX_NOISE,
         )
         return FoundPath(torch.from_numpy(path), float(log_ratio))
 
     # Matrix products on one thread each, so that they always sum in the same order.
     with _linear_algebra().limit(limits=1, user_api="blas"):
         return map_on_cores(search, range(len(streams)))
+
+
+def _padded(of_dims: Tensor, value: float) -> Tensor:
+    """Add dimensions of this value, to a multiple of four."""
+    return functional.pad(of_dims, (0, -of_dims.shape[1] % 4), value=value).contiguous()
 
 
 @cache

@@ -1,10 +1,12 @@
 """The beam search of one stream on a CPU, compiled: what :mod:`irec.coding.search` does in torch.
 
 At each step, beams are taken some at a time, so that all of it happens in the processor's cache:
-one pass over beams x dimensions brings their sums up to date and weighs them, one matrix product
-scores their candidates, two of each row of the codebook, and of each group of rows the best score
-is noted. Those are enough to bound the worst score that stays, so that most candidates are never
-looked at again.
+the sums of their ancestors are brought up to date, one matrix product scores their candidates, two
+of each row of the codebook, and of each group of rows the best score is noted. Those are enough to
+bound the worst score that stays, so that most candidates are never looked at again.
+
+Where rounding to bytes hardly changes a score, as the products' factors tell beforehand, bytes are
+multiplied (:mod:`irec.coding.byte_product`), and only what stays is weighed in floats.
 
 Imported by the encoder alone, and late: compiling takes seconds at the first use on a machine, and
 the compiler itself is not small. Formulas and names are those of :mod:`irec.coding.search`.
@@ -18,14 +20,22 @@ from typing import Any
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Float64, Int8, Int32, Int64, UInt64
+from jaxtyping import Float32, Float64, Int8, Int32, Int64, UInt8, UInt64
 
+from irec.coding.byte_product import (
+    BEAMS_AT_ONCE,
+    HAS_BYTE_PRODUCTS,
+    ROWS_AT_ONCE,
+    multiply_bytes,
+)
 from irec.coding.shared_randomness import extend_hash, sign_pool_row
 
 # Beams whose scores are computed together.
-_BEAMS_AT_ONCE = 128
+_CHUNK = 128
+# Bytes hold rows in this many steps a deviation (up to 4.2 deviations), and pulls in 127.
+_ROW_STEPS, _PULL_STEPS = 30.0, 127.0
 # Groups of rows whose best scores are noted.
-_GROUPS = 8
+_GROUPS = 16
 # Sums in any order and fused products; but infinities stay infinite.
 _FAST = {"reassoc", "contract", "nsz", "arcp", "nnan"}
 # What is computed twice must come out the same.
@@ -51,6 +61,9 @@ def _compiled(signature: str, fastmath: set[str] = _FAST) -> Callable[[Callable[
 
 _extend_hash = _compiled("int64(int64, int64)")(extend_hash)
 _sign_pool_row = _compiled("int64(int64)")(sign_pool_row)
+_multiply_bytes = _compiled(
+    "void(uint8[:, ::1], int8[:, :, ::1], int32[::1], float32[::1], float32[:, ::1])"
+)(multiply_bytes)
 
 
 @_compiled("void(float64[::1], float64[::1], float64[::1], float32[:, ::1])")
@@ -70,101 +83,234 @@ def _prepare(
         terms[2, a] = variance * mean[a]
 
 
-@_compiled(
-    "void(float32[:, ::1], uint64[::1], float32, float32[::1], float32[:, ::1], float32[::1])"
-)
+@_compiled("void(float32[:, ::1], uint64[::1], float32, float32[:, ::1])")
 def _take_rows(
     all_columns: Float32[np.ndarray, "R columns"],
-    places: UInt64[np.ndarray, " A_or_0"],
+    places: UInt64[np.ndarray, " A"],
     deviation: float,
-    curvature: Float32[np.ndarray, " A"],
     rows: Float32[np.ndarray, "R A"],
-    quadratic: Float32[np.ndarray, " R"],
 ) -> None:
-    """Fill sigma E of the searched columns, and sum_dims q (sigma E)^2 / 2 of each row."""
+    """Fill sigma E of the searched columns."""
     for i in range(rows.shape[0]):
         row, out = all_columns[i], rows[i]
-        if places.size:
-            for a in range(out.size):
-                out[a] = deviation * row[places[a]]
-        else:
-            for a in range(out.size):
-                out[a] = deviation * row[a]
-        total = np.float32(0.0)
         for a in range(out.size):
-            total += curvature[a] * out[a] * out[a]
+            out[a] = deviation * row[places[a]]
+
+
+@_compiled("void(float32[:, ::1], float32[::1], float32[::1])")
+def _square_rows(
+    rows: Float32[np.ndarray, "R A"],
+    curvature: Float32[np.ndarray, " A"],
+    quadratic: Float32[np.ndarray, " R"],
+) -> None:
+    """Fill sum_dims q (sigma E)^2 / 2 of each row."""
+    for i in range(rows.shape[0]):
+        row, total = rows[i], np.float32(0.0)
+        for a in range(row.size):
+            total += curvature[a] * row[a] * row[a]
         quadratic[i] = np.float32(0.5) * total
 
 
+@_compiled("void(int8[:, ::1], uint64[::1], int8[:, ::1])")
+def _take_signs(
+    all_columns: Int8[np.ndarray, "pool columns"],
+    places: UInt64[np.ndarray, " A"],
+    signs: Int8[np.ndarray, "pool A"],
+) -> None:
+    """Fill the signs of the searched columns."""
+    for i in range(signs.shape[0]):
+        row, out = all_columns[i], signs[i]
+        for a in range(out.size):
+            out[a] = row[places[a]]
+
+
 @_compiled(
-    "int64(int64, int64, int64, boolean, uint64[::1], int32[::1], int32[::1], int32[:, ::1],"
-    " float32[:, ::1], float32[:, ::1], float32[:, ::1], int8[:, ::1], int32[::1], float32,"
-    " float32[:, ::1], float32[:, ::1], float32[::1])"
+    "int64(int64, int64, int64, boolean, int32[::1], int32[::1], int32[:, ::1],"
+    " float32[:, ::1], float32[:, ::1], float32[:, ::1], int8[:, ::1], float32[:, ::1],"
+    " float32[::1])"
 )
-def _weigh(
+def _move_on(
     first: int,
     end: int,
     n_moved: int,
     is_first: bool,
-    places: UInt64[np.ndarray, " A_or_0"],
     of_beam: Int32[np.ndarray, " B"],
     distinct: Int32[np.ndarray, " B"],
     extended: Int32[np.ndarray, "B 3"],
     then: Float32[np.ndarray, "B A"],
     now: Float32[np.ndarray, "B A"],
-    last_rows: Float32[np.ndarray, "R columns"],
-    sign_pool: Int8[np.ndarray, "pool columns"],
-    pool_row: Int32[np.ndarray, " B"],
-    deviation: float,
+    last_rows: Float32[np.ndarray, "R A"],
+    signs: Int8[np.ndarray, "pool A"],
     terms: Float32[np.ndarray, "3 A"],
-    pull: Float32[np.ndarray, "chunk A"],
     own: Float32[np.ndarray, " B"],
 ) -> int:
-    """Fill `pull`, (q d + m) * sign, of the beams from `first` to `end`.
+    """Bring the sums of the ancestors of the beams from `first` to `end` up to date.
 
-    Where an ancestor turns up for the first time, number `n_moved`, its sums are brought up to
-    date: `now` is `then` and the variable chosen last less the drift, and `own` its
-    sum_dims d (q d / 2 + m).
+    Where an ancestor turns up for the first time, number `n_moved`, `now` becomes `then` and the
+    variable chosen last less the drift, and `own` its sum_dims d (q d / 2 + m).
 
     Returns:
         How many ancestors have turned up.
     """
-    width, has_places = terms.shape[1], places.size > 0
+    slope, curvature, drift = terms[0], terms[1], terms[2]
+    for b in range(first, end):
+        if of_beam[b] < n_moved:
+            continue
+        made, sums = distinct[n_moved], now[n_moved]
+        before, sign = then[extended[made, 0]], signs[extended[made, 1]]
+        row = last_rows[extended[made, 2] // 2]
+        side = np.float32(1.0 if extended[made, 2] % 2 == 0 else -1.0)
+        if is_first:
+            sums[:] = 0.0
+        else:
+            for a in range(sums.size):
+                sums[a] = before[a] + side * sign[a] * row[a]
+        total = np.float32(0.0)
+        for a in range(sums.size):
+            d = sums[a] - drift[a]
+            sums[a] = d
+            total += d * (curvature[a] * d + slope[a] + slope[a])
+        own[n_moved] = np.float32(0.5) * total
+        n_moved += 1
+    return n_moved
+
+
+@_compiled(
+    "void(int64, int64, int32[::1], int32[::1], float32[:, ::1], int8[:, ::1], float32[:, ::1],"
+    " float32[:, ::1])"
+)
+def _pull(
+    first: int,
+    end: int,
+    of_beam: Int32[np.ndarray, " B"],
+    pool_row: Int32[np.ndarray, " B"],
+    now: Float32[np.ndarray, "B A"],
+    signs: Int8[np.ndarray, "pool A"],
+    terms: Float32[np.ndarray, "3 A"],
+    pull: Float32[np.ndarray, "chunk A"],
+) -> None:
+    """Fill `pull`, (q d + m) * sign, of the beams from `first` to `end`."""
+    slope, curvature = terms[0], terms[1]
+    for b in range(first, end):
+        sums, sign, out = now[of_beam[b]], signs[pool_row[b]], pull[b - first]
+        for a in range(sums.size):
+            out[a] = (curvature[a] * sums[a] + slope[a]) * sign[a]
+
+
+@_compiled("void(float32[:, ::1], float32, int8[:, :, ::1], int32[::1])")
+def _rows_to_bytes(
+    rows: Float32[np.ndarray, "R A"],
+    deviation: float,
+    row_bytes: Int8[np.ndarray, "quads R 4"],
+    shift: Int32[np.ndarray, " R"],
+) -> None:
+    """Fill `row_bytes` with the rows, in steps, and `shift`; see `multiply_bytes`."""
+    steps_per_unit = np.float32(_ROW_STEPS) / deviation
+    shift[:] = 0
+    for quad in range(row_bytes.shape[0]):
+        for i in range(rows.shape[0]):
+            total = np.int32(0)
+            for part in range(4):
+                steps = rows[i, 4 * quad + part] * steps_per_unit
+                steps = min(max(steps, np.float32(-127.0)), np.float32(127.0))
+                rounded = np.int32(steps + np.float32(128.5)) - np.int32(128)
+                row_bytes[quad, i, part] = rounded
+                total += rounded
+            shift[i] -= 128 * total
+
+
+@_compiled(
+    "void(int64, int64, float32[:, ::1], float32[:, ::1], float32, int8[:, ::1], float32[::1],"
+    " float32[::1], float32[::1])"
+)
+def _to_steps(
+    first: int,
+    end: int,
+    now: Float32[np.ndarray, "B A"],
+    terms: Float32[np.ndarray, "3 A"],
+    deviation: float,
+    steps: Int8[np.ndarray, "B A"],
+    size: Float32[np.ndarray, " B"],
+    noise: Float32[np.ndarray, " B"],
+    pull: Float32[np.ndarray, " A"],
+) -> None:
+    """Fill q d + m, in `steps` of a `size`, of the ancestors from `first` to `end`.
+
+    And `noise`, the deviation of what rounding to these, and rounding rows, does to their scores.
+    """
+    slope, curvature = terms[0], terms[1]
+    # Magnitudes ascend as their bits do, and processors find the largest integer sooner.
+    bits, size_bits = pull.view(np.int32), size.view(np.int32)
+    for u in range(first, end):
+        sums, out = now[u], steps[u]
+        power, peak_bits = np.float32(0.0), np.int32(0)
+        for a in range(pull.size):
+            pull[a] = curvature[a] * sums[a] + slope[a]
+            power += pull[a] * pull[a]
+        for a in range(pull.size):
+            peak_bits = max(peak_bits, bits[a] & np.int32(0x7FFFFFFF))
+        size_bits[u] = peak_bits
+        step = max(size[u], np.float32(1e-30)) / np.float32(_PULL_STEPS)
+        steps_per_unit = np.float32(1.0) / step
+        for a in range(pull.size):
+            out[a] = np.int32(pull[a] * steps_per_unit + np.float32(128.5)) - np.int32(128)
+        size[u] = step
+        # A twelfth of the squared step, in each dimension.
+        variance = (pull.size * step * step + power / np.float32(_ROW_STEPS**2)) / np.float32(12.0)
+        noise[u] = deviation * np.sqrt(variance)
+
+
+@_compiled(
+    "void(int64, int64, int32[::1], int32[::1], int8[:, ::1], float32[::1], int8[:, ::1], float32,"
+    " uint8[:, ::1], float32[::1])"
+)
+def _pull_in_bytes(
+    first: int,
+    end: int,
+    of_beam: Int32[np.ndarray, " B"],
+    pool_row: Int32[np.ndarray, " B"],
+    steps: Int8[np.ndarray, "B A"],
+    size: Float32[np.ndarray, " B"],
+    signs: Int8[np.ndarray, "pool A"],
+    deviation: float,
+    pull: UInt8[np.ndarray, "chunk A"],
+    factor: Float32[np.ndarray, " chunk"],
+) -> None:
+    """Fill `pull` and `factor` of the beams from `first` to `end`; see `multiply_bytes`."""
     for b in range(first, end):
         u = of_beam[b]
-        if u == n_moved:
-            n_moved += 1
-            made = distinct[u]
-            row, signs, chosen = extended[made, 0], extended[made, 1], extended[made, 2] // 2
-            factor = deviation if extended[made, 2] % 2 == 0 else -deviation
-            if is_first:
-                for a in range(width):
-                    now[u, a] = 0.0
-            elif has_places:
-                for a in range(width):
-                    at = places[a]
-                    variable = factor * sign_pool[signs, at] * last_rows[chosen, at]
-                    now[u, a] = then[row, a] + variable
-            else:
-                for a in range(width):
-                    variable = factor * sign_pool[signs, a] * last_rows[chosen, a]
-                    now[u, a] = then[row, a] + variable
-            total = np.float32(0.0)
-            for a in range(width):
-                d = now[u, a] - terms[2, a]
-                now[u, a] = d
-                total += d * (terms[1, a] * d + terms[0, a] + terms[0, a])
-            own[u] = np.float32(0.5) * total
-        signs = pool_row[b]
-        if has_places:
-            for a in range(width):
-                weight = terms[1, a] * now[u, a] + terms[0, a]
-                pull[b - first, a] = weight * sign_pool[signs, places[a]]
-        else:
-            for a in range(width):
-                weight = terms[1, a] * now[u, a] + terms[0, a]
-                pull[b - first, a] = weight * sign_pool[signs, a]
-    return n_moved
+        own_steps, sign, out = steps[u], signs[pool_row[b]], pull[b - first]
+        for a in range(out.size):
+            out[a] = np.uint8(own_steps[a] * sign[a]) ^ np.uint8(128)
+        factor[b - first] = size[u] * deviation / np.float32(_ROW_STEPS)
+
+
+@_compiled(
+    "void(float32[:, ::1], int8[:, ::1], float32[:, ::1], float32[:, ::1], int32[::1],"
+    " int32[::1], float32[::1], float32[::1], int32[::1], int32[::1], float32[::1])"
+)
+def _weigh_chosen(
+    now: Float32[np.ndarray, "B A"],
+    signs: Int8[np.ndarray, "pool A"],
+    rows: Float32[np.ndarray, "R A"],
+    terms: Float32[np.ndarray, "3 A"],
+    of_beam: Int32[np.ndarray, " B"],
+    pool_row: Int32[np.ndarray, " B"],
+    base: Float32[np.ndarray, " B"],
+    quadratic: Float32[np.ndarray, " R"],
+    parent: Int32[np.ndarray, " chosen"],
+    index: Int32[np.ndarray, " chosen"],
+    score: Float32[np.ndarray, " chosen"],
+) -> None:
+    """Replace scores that come from bytes."""
+    slope, curvature = terms[0], terms[1]
+    for j in range(parent.size):
+        p, chosen = parent[j], index[j] // 2
+        sums, sign, row = now[of_beam[p]], signs[pool_row[p]], rows[chosen]
+        product = np.float32(0.0)
+        for a in range(row.size):
+            product += (curvature[a] * sums[a] + slope[a]) * sign[a] * row[a]
+        score[j] = (base[p] + quadratic[chosen]) + (product if index[j] % 2 == 0 else -product)
 
 
 @_compiled(
@@ -191,6 +337,37 @@ def note_best(
                 best[i] = best[i] if best[i] > best[i + n_left] else best[i + n_left]
         for i in range(n_groups):
             best_of_group[b, i] = best[i]
+
+
+@_compiled("float32(float32[::1], int64, int64)", _EXACT)
+def _threshold(values: Float32[np.ndarray, " n"], n_wanted: int, n_spare: int) -> float:
+    """Return a number that as many values as are wanted reach, and at most `n_spare` more.
+
+    Or more than that, where values are equal; or -inf, where there are not so many.
+    """
+    if values.size < n_wanted:
+        return -np.inf
+    # Integers ascend as the numbers do that have their bits, negative ones turned round. Halving
+    # what is in question takes 32 passes at most, of 16 values at a time.
+    bits = values.view(np.int32)
+    keys = np.empty(values.size, np.int32)
+    for i in range(values.size):
+        keys[i] = bits[i] ^ ((bits[i] >> np.int32(31)) & np.int32(0x7FFFFFFF))
+    low, high = np.int64(keys.min()), np.int64(keys.max()) + 1
+    while high - low > 1:
+        middle = np.int32((low + high) >> 1)
+        n = np.int32(0)
+        for i in range(keys.size):
+            n += np.int32(keys[i] >= middle)
+        if n < n_wanted:
+            high = np.int64(middle)
+        else:
+            low = np.int64(middle)
+            if n <= n_wanted + n_spare:
+                break
+    found = np.empty(1, np.int32)
+    found[0] = low ^ ((low >> 31) & 0x7FFFFFFF)
+    return float(found.view(np.float32)[0])
 
 
 @_compiled(
@@ -226,10 +403,7 @@ def select_best(
     """
     n_beams, n_groups = best_of_group.shape
     # As many groups as are wanted hold a score of at least this one, so the last chosen does too.
-    bound = np.float32(-np.inf)
-    if n_beams * n_groups > n_wanted:
-        at = n_beams * n_groups - n_wanted
-        bound = np.partition(best_of_group.ravel(), at)[at]
+    bound = _threshold(best_of_group.ravel(), n_wanted, n_wanted // 16)
     # One more, as what is below the bound is written too, and written over.
     at_bound = np.empty(n_beams * n_groups + 1, np.int32)
     n_found = 0
@@ -250,12 +424,9 @@ def select_best(
                 n += shared + own >= bound
                 above[n], beam[n], candidate[n] = shared - own, b, 2 * i + 1
                 n += shared - own >= bound
-    last, n_equal = bound, n
-    if n > n_wanted:
-        last = np.partition(above[:n], n - n_wanted)[n - n_wanted]
-        n_equal = n_wanted
-        for j in range(n):
-            n_equal -= above[j] > last
+    last, n_equal = _threshold(above[:n], n_wanted, 0), n_wanted
+    for j in range(n):
+        n_equal -= above[j] > last
     n_chosen = 0
     for j in range(n):
         is_equal = above[j] == last
@@ -295,25 +466,26 @@ def _find_ancestors(
 @_compiled(
     "Tuple((int64[::1], float64))(float64[:, ::1], float64[:, ::1], uint64[:, ::1],"
     " float64[:, ::1],"
-    " float32[:, :, ::1], int8[:, ::1], int64, int64, int64)"
+    " float32[:, :, ::1], int8[:, ::1], int64, int64, int64, float64)"
 )
 def search_stream(
     mean: Float64[np.ndarray, "L A"],
     squared_scale: Float64[np.ndarray, "L A"],
-    places: UInt64[np.ndarray, "L A_or_0"],
+    places: UInt64[np.ndarray, "L A"],
     table: Float64[np.ndarray, "T 5"],
     codebook: Float32[np.ndarray, "K R columns"],
     sign_pool: Int8[np.ndarray, "pool columns"],
     first_hash: int,
     n_beams: int,
     n_slots: int,
+    max_noise: float,
 ) -> tuple[Int64[np.ndarray, " T"], float]:
     """Return the best path of indices that the search finds, and its log-ratio without constants.
 
     Args:
-        mean: Whitened posterior means of each block.
+        mean: Whitened posterior means of each block; A is a multiple of 4.
         squared_scale: Whitened posterior variances.
-        places: Columns of the codebook that belong to them; without any, the first ones.
+        places: Columns of the codebook that belong to them.
         table: Block, step, variance, variance to come and variance of the block's last step, of
             each step of the path.
         codebook: Rows of variance one.
@@ -321,6 +493,8 @@ def search_stream(
         first_hash: Path hash that the stream begins with.
         n_beams: Hypotheses B to keep.
         n_slots: Blocks whose sums are needed at the same time: 1, or all.
+        max_noise: What rounding may do to scores that choose, in nats (deviation): where it is
+            less, products are those of bytes. 0 for none.
     """
     n_steps, width, n_rows = table.shape[0], mean.shape[1], codebook.shape[1]
     # Of each block, the sums of its beams of then, as far as they have descendants, before and
@@ -330,6 +504,7 @@ def search_stream(
     extended = np.zeros((n_slots, n_beams, 3), np.int32)
     block_ratio = np.zeros((n_slots, n_beams))
     side = np.zeros(n_slots, np.int64)
+    signs = np.empty((n_slots, sign_pool.shape[0], width), np.int8)
     # Of each beam, the path, its hash, log-ratio and, block by block, the beam of then it had been.
     parents = np.zeros((n_steps, n_beams), np.int32)
     indices = np.zeros((n_steps, n_beams), np.int32)
@@ -342,9 +517,16 @@ def search_stream(
     # Of one step.
     terms = np.empty((3, width), np.float32)
     rows = np.empty((n_rows, width), np.float32)
+    last_rows = np.empty((n_rows, width), np.float32)
     quadratic = np.empty(n_rows, np.float32)
-    pull = np.empty((_BEAMS_AT_ONCE, width), np.float32)
-    product = np.empty((n_beams, n_rows), np.float32)
+    pull = np.empty((_CHUNK, width), np.float32)
+    # Products of bytes come for some beams at once.
+    product = np.empty((n_beams + BEAMS_AT_ONCE, n_rows), np.float32)
+    has_bytes = HAS_BYTE_PRODUCTS and max_noise > 0.0 and n_rows % ROWS_AT_ONCE == 0
+    row_bytes, shift = np.zeros((width // 4, n_rows, 4), np.int8), np.empty(n_rows, np.int32)
+    steps, size = np.empty((n_beams, width), np.int8), np.empty(n_beams, np.float32)
+    noise = np.full(n_beams, np.float32(np.inf))
+    pull_bytes, factor = np.zeros((_CHUNK, width), np.uint8), np.zeros(_CHUNK, np.float32)
     best_of_group = np.empty((n_beams, min(_GROUPS, n_rows)), np.float32)
     score = np.empty(n_beams, np.float32)
     own, lead = np.empty(n_beams, np.float32), np.empty(n_beams, np.float32)
@@ -357,9 +539,15 @@ def search_stream(
         block, step = int(table[t, 0]), int(table[t, 1])
         deviation, last_deviation = math.sqrt(table[t, 2]), math.sqrt(table[t, 4])
         slot = block if n_slots > 1 else 0
-        own_places = places[block]
         _prepare(mean[block], squared_scale[block], table[t], terms)
-        _take_rows(codebook[step], own_places, deviation, terms[1], rows, quadratic)
+        _take_rows(codebook[step], places[block], deviation, rows)
+        _square_rows(rows, terms[1], quadratic)
+        if step == 0:
+            _take_signs(sign_pool, places[block], signs[slot])
+        else:
+            _take_rows(codebook[step - 1], places[block], last_deviation, last_rows)
+        if has_bytes:
+            _rows_to_bytes(rows, deviation, row_bytes, shift)
         _find_ancestors(ancestor, slot, n, step == 0, of_beam, distinct)
         for b in range(n):
             others[b] = ratio[b]
@@ -367,37 +555,71 @@ def search_stream(
                 others[b] -= block_ratio[slot, distinct[of_beam[b]]]
         top = others[:n].max()
         then, now = offset[side[slot], slot], offset[1 - side[slot], slot]
-        n_moved = 0
-        for first in range(0, n, _BEAMS_AT_ONCE):
-            end = min(n, first + _BEAMS_AT_ONCE)
-            n_moved = _weigh(
+        n_moved, is_of_bytes = 0, False
+        for first in range(0, n, _CHUNK):
+            end = min(n, first + _CHUNK)
+            n_before = n_moved
+            n_moved = _move_on(
                 first,
                 end,
                 n_moved,
                 step == 0,
-                own_places,
                 of_beam,
                 distinct,
                 extended[slot],
                 then,
                 now,
-                codebook[max(0, step - 1)],
-                sign_pool,
-                pool_row,
-                last_deviation,
+                last_rows,
+                signs[slot],
                 terms,
-                pull,
                 own,
             )
+            if has_bytes:
+                _to_steps(n_before, n_moved, now, terms, deviation, steps, size, noise, pull[0])
+            most_noise = np.float32(0.0)
             for b in range(first, end):
                 # Only differences matter, and near zero float32 resolves them best.
                 lead[b] = others[b] - top
                 base[b] = lead[b] + own[of_beam[b]]
-            np.dot(pull[: end - first], rows.T, product[first:end])
+                most_noise = max(most_noise, noise[of_beam[b]])
+            if most_noise <= max_noise:
+                _pull_in_bytes(
+                    first,
+                    end,
+                    of_beam,
+                    pool_row,
+                    steps,
+                    size,
+                    signs[slot],
+                    deviation,
+                    pull_bytes,
+                    factor,
+                )
+                n_at_once = -(-(end - first) // BEAMS_AT_ONCE) * BEAMS_AT_ONCE
+                out = product[first : first + n_at_once]
+                _multiply_bytes(pull_bytes[:n_at_once], row_bytes, shift, factor, out)
+                is_of_bytes = True
+            else:
+                _pull(first, end, of_beam, pool_row, now, signs[slot], terms, pull)
+                np.dot(pull[: end - first], rows.T, product[first:end])
             note_best(product, base, quadratic, best_of_group, first, end)
         n_kept = select_best(
             product[:n], base, quadratic, best_of_group[:n], n_beams, parents[t], indices[t], score
         )
+        if is_of_bytes:
+            _weigh_chosen(
+                now,
+                signs[slot],
+                rows,
+                terms,
+                of_beam,
+                pool_row,
+                base,
+                quadratic,
+                parents[t, :n_kept],
+                indices[t, :n_kept],
+                score,
+            )
         for j in range(n_kept):
             p, i = parents[t, j], indices[t, j]
             extended[slot, j, 0] = of_beam[p]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from irec.coding.blocks import FoundPath, Stream
 from irec.coding.codebook import Codebook
-from irec.coding.find_paths import MAX_KEPT, find_paths
+from irec.coding.find_paths import MAX_KEPT, SIGNS_TAKE, find_paths
 from irec.coding.gaussians import WhitenedPosterior
 from irec.coding.layout import Layout, make_layout
 from irec.coding.schedule import fit_rho_index
@@ -100,7 +100,9 @@ def _n_steps(kl: Float64[Tensor, " dims"], coder: CoderSettings, steps_per_kl: f
 def _max_width(layout: Layout, coder: CoderSettings, search: SearchSettings) -> int:
     """Return how many dimensions of a block memory allows to search; the rest stay random."""
     n_kept = 1 if coder.order == "block" else -(-layout.n_blocks // layout.n_streams)
-    width = min(_MAX_SEARCHED, MAX_KEPT // n_kept) // search.n_beams
+    width = min(
+        _MAX_SEARCHED // search.n_beams, MAX_KEPT // n_kept // (search.n_beams + SIGNS_TAKE)
+    )
     if layout.dims_of_block.shape[1] > _MAX_COLUMNS:
         width = min(width, _MAX_COLUMNS // layout.n_blocks)
     return max(1, width)

@@ -5,25 +5,30 @@ import numba
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from irec.coding import CoderSettings, SearchSettings, encode_batch
 from irec.coding.find_paths import find_together
-from irec.coding.kernel import _compiled, note_best, select_best
+from irec.coding.kernel import _compiled, _threshold, note_best, select_best
 
 
 @pytest.mark.parametrize("order", ["block", "step"])
 @pytest.mark.parametrize("dense_fraction", [0.0, 2.0])
-@pytest.mark.parametrize("n_beams", [1, 20, 150])
-def test_kernel_and_torch_find_the_same_paths(pairs, monkeypatch, order, dense_fraction, n_beams):
+@pytest.mark.parametrize(("n_beams", "n_candidates"), [(1, 16), (20, 16), (150, 16), (20, 128)])
+def test_kernel_and_torch_find_the_same_paths(
+    pairs, monkeypatch, order, dense_fraction, n_beams, n_candidates
+):
+    monkeypatch.setattr("irec.coding.find_paths._MAX_NOISE", 0.0)  # torch multiplies floats
     monkeypatch.setattr("irec.coding.plan._DENSE_FRACTION", dense_fraction)
     posterior, prior = pairs([12.0, 70.0, 150.0], 300)
-    coder = CoderSettings(16, blocks_per_stream=5, order=order)
+    coder = CoderSettings(n_candidates, blocks_per_stream=5, order=order)
     search = SearchSettings(n_beams=n_beams)
     compiled = encode_batch(posterior, prior, 3, coder=coder, search=search)
     monkeypatch.setattr("irec.coding.find_paths._find_on_cores", find_together)
     reference = encode_batch(posterior, prior, 3, coder=coder, search=search)
     for one, other in zip(compiled, reference, strict=True):
-        assert one.n_steps > 3
+        assert one.n_steps > 1
         assert torch.equal(one.indices, other.indices)
 
 
@@ -37,6 +42,7 @@ def test_kernel_and_torch_find_the_same_paths(pairs, monkeypatch, order, dense_f
         (7, 2, 10),
         (30, 256, 1),
         (3, 4, 12),
+        (40, 256, 700),
     ],
 )
 @pytest.mark.parametrize("n_values", [1, 5, 10**6])
@@ -58,6 +64,23 @@ def test_selection_takes_the_largest_even_of_equals(n_beams, n_candidates, n_wan
     assert len(set(zip(parent[:n].tolist(), index[:n].tolist(), strict=True))) == n
     assert np.array_equal(score[parent[:n], index[:n]], found[:n])
     assert np.array_equal(np.sort(score[parent[:n], index[:n]]), np.sort(score.ravel())[-n:])
+
+
+@given(
+    st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=60),
+    st.integers(1, 70),
+    st.integers(0, 5),
+)
+def test_threshold_is_reached_by_as_many_as_are_wanted(values, n_wanted, n_spare):
+    values = np.array(values, np.float32)
+    bound = _threshold(values, n_wanted, n_spare)
+    n_reaching = int((values >= bound).sum())
+    if n_wanted > len(values):
+        assert bound == -np.inf
+    else:
+        assert n_reaching >= n_wanted
+        # More than are spare only where they are equal.
+        assert n_reaching <= n_wanted + n_spare or (values > bound).sum() < n_wanted
 
 
 def test_without_a_place_for_its_cache_the_kernel_compiles_all_the_same(monkeypatch):
