@@ -90,7 +90,7 @@ LOSSLESS = Profile(
         blocks_per_stream=64,
         min_dims_per_block=16,
         order="block",
-        lists_hot_dims=False,
+        doubles_blocks=False,
     ),
     max_tile_side=512,
 )
@@ -115,7 +115,7 @@ LOSSY = Profile(
         blocks_per_stream=64,
         min_dims_per_block=96,
         order="step",
-        lists_hot_dims=False,
+        doubles_blocks=False,
     ),
     max_tile_side=None,
     max_quality_index=200,

@@ -29,11 +29,10 @@ from irec.coding.encoder import encode, encode_batch, planned_steps
 from irec.coding.gaussians import kl_nats, log_ratio_nats
 from irec.coding.layout import blocks_at_each_step
 from irec.coding.settings import CoderSettings, SearchSettings
-from irec.coding.tensor_code import HotDims, TensorCode
+from irec.coding.tensor_code import TensorCode
 
 __all__ = [
     "CoderSettings",
-    "HotDims",
     "SearchSettings",
     "TensorCode",
     "blocks_at_each_step",

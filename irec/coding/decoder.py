@@ -1,7 +1,6 @@
 """Decode samples; only the chosen rows of the codebook are drawn."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
@@ -128,21 +127,14 @@ def whitened_sample(
     """
     check_code(code, n_dims, coder, allow_prefix)
     randomness = SharedRandomness(seed, tensor, device or torch.device("cpu"))
-    if code.hot is None:
-        return decode_part(code, n_dims, coder, randomness)
-    hot = torch.zeros(n_dims, dtype=torch.bool, device=randomness.device)
-    hot[code.hot.dims.to(hot.device)] = True
-    u = torch.empty(n_dims, dtype=torch.float64, device=randomness.device)
-    n_hot = code.hot.dims.numel()
-    u[hot] = decode_part(code.hot.code, n_hot, coder, replace(randomness, part=1))
-    u[~hot] = decode_part(code, n_dims - n_hot, coder, randomness)
-    return u
+    return decode_with(code, n_dims, coder, randomness)
 
 
-def decode_part(
+def decode_with(
     code: TensorCode, n_dims: int, coder: CoderSettings, randomness: SharedRandomness
 ) -> Float64[Tensor, " {n_dims}"]:
-    """Return u of a code's own dimensions, those that are not hot."""
+    """Return u of a code that is known to be possible."""
+    coder = coder.doubled(code.block_doublings)
     if code.n_steps == 0:
         return randomness.prior_sample(n_dims).double()
     layout = make_layout(n_dims, code.n_steps, code.rho_index, coder, randomness)

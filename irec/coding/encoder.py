@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from irec.coding.arguments import as_normal
-from irec.coding.decoder import decode_part
+from irec.coding.decoder import decode_with
 from irec.coding.gaussians import WhitenedPosterior, add_batch, whiten
-from irec.coding.layout import make_layout
 from irec.coding.plan import make_plan, search_plans, steps_and_rho
 from irec.coding.settings import (
     DEFAULT_CODER,
@@ -22,7 +21,7 @@ from irec.coding.settings import (
     SearchSettings,
 )
 from irec.coding.shared_randomness import SharedRandomness
-from irec.coding.tensor_code import HotDims, TensorCode
+from irec.coding.tensor_code import MAX_BLOCK_DOUBLINGS, TensorCode
 from irec.errors import InvalidParameterError
 
 # Where searched posteriors are clipped, so that float32 holds every product. The sample then aims
@@ -40,7 +39,7 @@ _NARROW = 4e-3
 # A sample misses its posterior if its log-ratio lies so many standard deviations below what a
 # search of this effort finds of it, less half as much again as it usually loses.
 _DEVIATIONS, _LOSSES = 3.0, 1.5
-# Dimensions that hold more than this share of what a block can send are sent apart, if that pays.
+# No dimension should hold more than this share of what its block can send.
 _HOT_SHARE = 0.5
 
 
@@ -129,10 +128,12 @@ def _encode_until_they_hit(
     for steps_per_kl in _OTHER_STEPS_PER_KL:
         codes = _tried_with(steps_per_kl, of_few_nats, codes, target, coder, search, randomness)
     missing = _misses(target, codes, coder, search)
-    if coder.lists_hot_dims:
+    if coder.doubles_blocks:
         for n in missing.nonzero().flatten().tolist():
             one = WhitenedPosterior(target.mean[n], target.scale[n])
-            codes[n] = _cheapest(codes[n], _encode_hot_apart(one, coder, search, randomness), coder)
+            codes[n] = _cheapest(
+                codes[n], _encode_in_longer_blocks(one, coder, search, randomness), coder
+            )
     for steps_per_kl in _STEPS_PER_KL[1:]:
         missing = _misses(target, codes, coder, search)
         if not missing.any():
@@ -192,49 +193,31 @@ def _weighed(
     randomness: SharedRandomness,
 ) -> TensorCode:
     """Return the code with the log-ratio of what it decodes to, in float64."""
-    u = decode_part(code, mean.numel(), coder, randomness)
+    u = decode_with(code, mean.numel(), coder, randomness)
     log_ratio = float(WhitenedPosterior(mean, scale).log_ratio_nats(u[None]).sum())
     return replace(code, log_ratio_nats=log_ratio)
 
 
-def _encode_hot_apart(
+def _encode_in_longer_blocks(
     posterior: WhitenedPosterior,
     coder: CoderSettings,
     search: SearchSettings,
     randomness: SharedRandomness,
 ) -> TensorCode | None:
-    """Encode one tensor, ``[dims]``, and by themselves the dimensions that its blocks cannot hold.
+    """Encode one tensor, ``[dims]``, in blocks that can send what its hottest dimension holds.
 
     Returns:
-        The code, or None where all dimensions are hot, or none.
+        The code, or None where usual blocks can.
     """
-    kl = posterior.kl_nats()
-    n_steps, rho_index, *_ = steps_and_rho(posterior, coder, search, _STEPS_PER_KL[0])
-    n_blocks = make_layout(kl.numel(), max(1, n_steps), rho_index, coder, randomness).n_blocks
-    block_nats = n_steps * coder.nats_per_step / n_blocks
-    hot = kl > _HOT_SHARE * block_nats
-    if bool(hot.all()) or not bool(hot.any()):
+    needed_steps = float(posterior.kl_nats().max()) / (_HOT_SHARE * coder.nats_per_step)
+    times = math.ceil(math.log2(max(1.0, needed_steps / coder.steps_per_block)))
+    times = min(times, MAX_BLOCK_DOUBLINGS)
+    if times == 0:
         return None
-    plain = replace(coder, lists_hot_dims=False)
-    of_hot, of_rest = (
-        WhitenedPosterior(posterior.mean[None, chosen], posterior.scale[None, chosen])
-        for chosen in (hot, ~hot)
-    )
-    own = replace(randomness, part=1)
-    # Few dimensions are searched in no time, and how well that goes is a matter of chance.
-    code_of_hot = min(
-        (
-            _encode_once(of_hot, plain, search, own, steps)[0]
-            for steps in (*_OTHER_STEPS_PER_KL, *_STEPS_PER_KL)
-        ),
-        key=lambda code: _waste(code, coder),
-    )
-    (code,) = _encode_until_they_hit(of_rest, plain, search, randomness)
-    assert code.log_ratio_nats is not None
-    assert code_of_hot.log_ratio_nats is not None
-    together = code.log_ratio_nats + code_of_hot.log_ratio_nats
-    dims = hot.nonzero().flatten().cpu()
-    return replace(code, hot=HotDims(dims, kl.numel(), code_of_hot), log_ratio_nats=together)
+    alone = WhitenedPosterior(posterior.mean[None], posterior.scale[None])
+    longer = replace(coder.doubled(times), doubles_blocks=False)
+    (code,) = _encode_until_they_hit(alone, longer, search, randomness)
+    return replace(code, block_doublings=times)
 
 
 def _cheapest(code: TensorCode, other: TensorCode | None, coder: CoderSettings) -> TensorCode:

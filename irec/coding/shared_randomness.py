@@ -37,13 +37,11 @@ class SharedRandomness:
         seed: In [0, 2^64).
         tensor: The tensor's number within the image or model, in [0, 2^28).
         device: Where the numbers are wanted; their values do not depend on it.
-        part: Of the tensor: 0, or 1 for its hot dimensions, which have numbers of their own.
     """
 
     seed: int
     tensor: int
     device: torch.device
-    part: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges that the counters have room for."""
@@ -110,7 +108,7 @@ class SharedRandomness:
         self, purpose: int, where: Tensor, row: Tensor | None = None, step: Tensor | None = None
     ) -> Tensor:
         zero = torch.zeros((), dtype=torch.int64, device=self.device)
-        purpose_and_tensor = zero + (self.tensor * 16 + self.part * 8 + purpose)
+        purpose_and_tensor = zero + (self.tensor * 16 + purpose)
         counter = (
             where,
             zero if row is None else row,

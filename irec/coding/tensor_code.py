@@ -1,6 +1,5 @@
 """What is sent of one tensor."""
 
-import math
 from dataclasses import dataclass, field
 
 from jaxtyping import Int64
@@ -12,6 +11,9 @@ from irec.errors import CorruptFileError
 
 MAX_STEPS_PER_DIMENSION = 256
 """More steps than this per dimension are no code: 1000 nats on one number tell nothing more."""
+
+MAX_BLOCK_DOUBLINGS = 8
+"""Blocks are no longer than this."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class TensorCode:
             :attr:`CoderSettings.order`: blocks ascending and all steps of each, or steps ascending
             and each of all blocks that have it. There are ``n_steps``, or of the start of a code
             fewer.
-        hot: Dimensions that are sent by themselves, or None.
+        block_doublings: How many times the steps of its blocks are doubled; see
+            :attr:`CoderSettings.doubles_blocks`.
         log_ratio_nats: Known to the encoder alone: ln posterior(u) - ln prior(u) of the sample, of
             all dimensions that it cared for. The nats sent less these are what the code wastes.
     """
@@ -33,36 +36,15 @@ class TensorCode:
     n_steps: int
     rho_index: int
     indices: Int64[Tensor, " steps"]
-    hot: "HotDims | None" = None
+    block_doublings: int = 0
     log_ratio_nats: float | None = field(default=None, compare=False)
 
     def n_bits(self, coder: CoderSettings) -> int:
-        """Return the bits of indices and of hot dimensions' numbers, without the side information.
+        """Return the bits of the indices.
 
-        Side information are ``n_steps`` and ``rho_index``, and how many hot dimensions there are.
+        What comes on top is side information: ``n_steps``, ``rho_index`` and ``block_doublings``.
         """
-        n_bits = self.indices.numel() * coder.bits_per_step
-        return n_bits if self.hot is None else n_bits + self.hot.n_bits(coder)
-
-
-@dataclass(frozen=True)
-class HotDims:
-    """Dimensions that hold more than a block of their tensor can send, coded as one of their own.
-
-    Attributes:
-        dims: Their flat indices in the tensor, ascending.
-        n_dims: Dimensions of the tensor.
-        code: Code of these dimensions alone.
-    """
-
-    dims: Int64[Tensor, " hot"]
-    n_dims: int
-    code: TensorCode
-
-    def n_bits(self, coder: CoderSettings) -> int:
-        """Return the bits of the code and of which dimensions it is about: one of all choices."""
-        choices = math.comb(self.n_dims, self.dims.numel())
-        return self.code.n_bits(coder) + (choices - 1).bit_length()
+        return self.indices.numel() * coder.bits_per_step
 
 
 def check_code(
@@ -76,15 +58,9 @@ def check_code(
         coder: The shared settings.
         allow_prefix: Whether the start of such a code will do.
     """
-    if code.hot is not None:
-        dims, n_hot = code.hot.dims, code.hot.dims.numel()
-        ascending = bool((dims.diff() > 0).all()) and n_hot > 0 and int(dims[0]) >= 0
-        if not (ascending and int(dims[-1]) < n_dims == code.hot.n_dims and coder.lists_hot_dims):
-            raise CorruptFileError(f"Hot dimensions {dims.tolist()} of a tensor of {n_dims}.")
-        if code.hot.code.hot is not None:
-            raise CorruptFileError("Hot dimensions have no hot dimensions of their own.")
-        check_code(code.hot.code, n_hot, coder, allow_prefix)
-        n_dims -= n_hot
+    most = MAX_BLOCK_DOUBLINGS if coder.doubles_blocks else 0
+    if not 0 <= code.block_doublings <= most:
+        raise CorruptFileError(f"Blocks cannot be doubled {code.block_doublings} times.")
     if not 0 <= code.n_steps <= MAX_STEPS_PER_DIMENSION * n_dims:
         raise CorruptFileError(f"{code.n_steps} steps cannot code {n_dims} dimensions.")
     n_indices = code.indices.numel()
