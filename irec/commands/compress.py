@@ -218,10 +218,15 @@ class _Compression:
 
     def __call__(self, job: Job) -> Done | None:
         """Make one file."""
-        from irec.codec import compress_with, is_stored
+        from irec.codec import compress_with, is_stored, multiple_of
 
         source = source_of(job.source)
-        picture = read_picture(source, convert=self.convert, max_pixels=self.max_pixels)
+        picture = read_picture(
+            source,
+            convert=self.convert,
+            max_pixels=self.max_pixels,
+            multiple=multiple_of(self.codec.profile),
+        )
         pixels = picture.pixels
         if self.skip_existing and job.target.exists():
             _check_whole(self.codec, job.target, pixels)

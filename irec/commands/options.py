@@ -101,7 +101,8 @@ MaxPixelsOption = Annotated[
     typer.Option(
         metavar="N",
         parser=number(int, 1),
-        help="Refuse larger images before any work: time and memory grow with the pixels.",
+        help="Refuse larger images before any work: time and memory grow with the pixels. Sides "
+        "of lossy images count as multiples of 64, to which they are padded.",
     ),
 ]
 MetadataOption = Annotated[

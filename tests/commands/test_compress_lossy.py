@@ -192,3 +192,17 @@ def test_interruption_leaves_no_file(run_lossy, photo, monkeypatch):
     assert result.exit_code == 130
     assert result.stderr == "interrupted; 0 of 1 files are done\n"
     assert os.listdir(photo.parent) == ["photo.png"]
+
+
+def test_the_limit_counts_pixels_as_the_model_sees_them(run_lossy, lossy_file, photo, monkeypatch):
+    within = ("--max-pixels", 128 * 128)
+    assert run_lossy("compress", photo, "--force", *within).exit_code == 0
+    assert run_lossy("decompress", lossy_file, "--force", *within).exit_code == 0
+    monkeypatch.setattr(LossyCodec, "encode", lambda *given: pytest.fail("worked"))
+    monkeypatch.setattr(LossyCodec, "decode", lambda *given: pytest.fail("worked"))
+    for command, path in (("compress", photo), ("decompress", lossy_file)):
+        result = run_lossy(command, path, "--force", "--max-pixels", 128 * 128 - 1)
+        assert result.exit_code == 1
+        assert_one_line(result.stderr)
+        assert "100x70 pixels, 16,384 once padded to 128x128" in result.stderr
+        assert "limit of 16,383; raise it (max_pixels, --max-pixels)" in result.stderr
