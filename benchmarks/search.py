@@ -2,6 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/search.py --candidates 64 256 --beams 16 256
 
+and what the two orders lose, as :class:`irec.coding.CoderSettings` has it:
+
+    OMP_NUM_THREADS=1 python benchmarks/search.py --compiled-only --tensors 1 --kl 20000 \
+        --dims 65536 --candidates 256 --beams 16 64 256
+
 Posteriors are those of ``irec benchmark coder``: a few of many dimensions hold most of the KL.
 Times are processor time of the search alone, without what is drawn and planned before it; "loss" is
 (nats sent - log-ratio of the sample) / KL.
@@ -35,6 +40,7 @@ def main() -> None:
     parser.add_argument("--beams", type=int, nargs="+", default=[256])
     parser.add_argument("--orders", nargs="+", default=["block", "step"])
     parser.add_argument("--tensors", type=int, default=4)
+    parser.add_argument("--compiled-only", action="store_true", help="do not search in torch")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     print("kl dims order M B | torch us/nat | compiled us/nat | ratio | loss %, standard error")
@@ -56,7 +62,9 @@ def main() -> None:
 
         encode()  # compiles at the first use
         compiled_s, codes = timed(searches._find_on_cores, encode)
-        torch_s, _ = timed(searches.find_together, encode)
+        torch_s = math.nan
+        if not chosen.compiled_only:
+            torch_s, _ = timed(searches.find_together, encode)
         losses = [
             100.0 * (code.n_bits(coder) * math.log(2.0) - (code.log_ratio_nats or 0.0)) / kl_nats
             for code in codes

@@ -94,7 +94,11 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w c"]:
 
 
 def read_picture(
-    source: Path | bytes, *, convert: bool = False, max_pixels: int | None = None
+    source: Path | bytes,
+    *,
+    convert: bool = False,
+    max_pixels: int | None = None,
+    multiple: int = 1,
 ) -> Picture:
     """Read a file as it is: grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4).
 
@@ -105,6 +109,7 @@ def read_picture(
         source: The file, or its bytes.
         convert: Take 16-bit, CMYK and other images too, reduced to 8 bits and to RGB.
         max_pixels: Refuse larger images before their pixels are read.
+        multiple: For the limit sides count as rounded up to one of it; see :func:`check_size`.
 
     Raises:
         DataError: The file is absent or not a readable image.
@@ -118,7 +123,7 @@ def read_picture(
             # Of large photographs and damaged metadata; what matters is an error besides.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=_FORMATS) as image:
-                check_size(image.width, image.height, max_pixels, name)
+                check_size(image.width, image.height, max_pixels, name, multiple)
                 return _picture(image, name, convert)
     except IrecError:
         raise
@@ -152,15 +157,34 @@ def _at_most(max_pixels: int | None) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def check_size(width: int, height: int, max_pixels: int | None, name: str) -> None:
-    """Raise an UnsupportedImageError where an image has more pixels, or longer sides, than fit."""
+def check_size(
+    width: int, height: int, max_pixels: int | None, name: str, multiple: int = 1
+) -> None:
+    """Refuse an image that has more pixels, or longer sides, than fit.
+
+    Args:
+        width: Of the image.
+        height: Of the image.
+        max_pixels: The limit; None for none.
+        name: Of the image, for errors.
+        multiple: Of which sides are once the image is padded for the model. Time and memory grow
+            with the padded image, so that the limit is on that.
+
+    Raises:
+        UnsupportedImageError: It is too large.
+    """
     if max(width, height) > MAX_SIDE:
         raise UnsupportedImageError(
             f"{name}: {width}x{height} pixels; sides of up to {MAX_SIDE:,} fit into a file"
         )
-    if max_pixels is not None and width * height > max_pixels:
+    padded_width, padded_height = (-(-side // multiple) * multiple for side in (width, height))
+    n_pixels = padded_width * padded_height
+    if max_pixels is not None and n_pixels > max_pixels:
+        padded = ""
+        if n_pixels > width * height:
+            padded = f", {n_pixels:,} once padded to {padded_width}x{padded_height} for the model,"
         raise UnsupportedImageError(
-            f"{name}: {width}x{height} pixels are more than the limit of {max_pixels:,}; "
+            f"{name}: {width}x{height} pixels{padded} are more than the limit of {max_pixels:,}; "
             "raise it (max_pixels, --max-pixels)"
         )
 

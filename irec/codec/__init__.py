@@ -9,6 +9,7 @@ from irec.codec.api import (
     is_stored,
     load_codec,
     make_codec,
+    multiple_of,
     read_metadata,
 )
 from irec.codec.base import Codec
@@ -34,6 +35,7 @@ __all__ = [
     "is_stored",
     "load_codec",
     "make_codec",
+    "multiple_of",
     "nearest_quality",
     "read_metadata",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.bitstream import STORED, decompress_metadata, read_header, read_metadata_section
+from irec.bitstream import STORED, Profile, decompress_metadata, read_header, read_metadata_section
 from irec.codec.base import Codec, checked_device
 from irec.codec.encoded import Encoded, FileDescription
 from irec.codec.stored import StoredCodec
@@ -17,6 +17,7 @@ from irec.errors import CheckpointError, InvalidParameterError
 from irec.images import DEFAULT_MAX_PIXELS, check_size, from_any
 from irec.metadata import Metadata
 from irec.models.checkpoint import Checkpoint
+from irec.models.lossy_model import LossyModel
 from irec.models.registry import kind_of
 from irec.models.zoo import find_checkpoint, load_checkpoint
 
@@ -149,7 +150,8 @@ def decompress(
         checkpoint: Name or path of the checkpoint; found by the file's fingerprint where None.
         device: Where to compute.
         max_pixels: Larger images are refused before any work, which grows with the pixels however
-            short a file is; None for no limit.
+            short a file is; sides of lossy images count as multiples of 64, as the model sees them.
+            None for no limit.
 
     Returns:
         The image, uint8 [h, w, c] with c = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
@@ -161,7 +163,8 @@ def decompress(
     """
     data = _checked_bytes(data)
     header = read_header(data)
-    check_size(header.width, header.height, max_pixels, "the file's image")
+    multiple = multiple_of(header.profile)
+    check_size(header.width, header.height, max_pixels, "the file's image", multiple)
     codec = codec_for(
         data, checkpoint=_checked_checkpoint(checkpoint), device=str(checked_device(device))
     )
@@ -174,6 +177,14 @@ def describe(data: bytes, checkpoint: str | None = None) -> FileDescription:
     Arguments and errors as for :func:`decompress`.
     """
     return codec_for(data, checkpoint=checkpoint).describe(data)
+
+
+def multiple_of(profile: Profile) -> int:
+    """Return of what sides count as multiples where time and memory are bounded.
+
+    A lossy model sees all of an image at once, padded; other images are cut into tiles.
+    """
+    return LossyModel.stride if profile.is_lossy else 1
 
 
 def is_stored(data: bytes) -> bool:

@@ -21,10 +21,11 @@ from irec.bitstream.calibration import (
 from irec.codec.encoded import coded_bits
 from irec.models.likelihoods import LogisticParameters
 
-# A calibration takes some fifty bits, which few values cannot win back.
+# What these three win and cost: benchmarks/constants.py NAME.
+# Few values seldom win back what a calibration takes, and are not searched.
 _MIN_VALUES = 1000
 # So many pixels tell what fits all: spread by multiples of the golden ratio, as steps of one length
-# would take few columns again and again (one photograph's file grew by 3 %).
+# would take few columns again and again.
 _MAX_PIXELS = 4096
 _GOLDEN_RATIO = 0.5 * (math.sqrt(5.0) - 1.0)
 _MAX_ITERATIONS = 16

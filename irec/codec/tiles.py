@@ -18,7 +18,8 @@ from irec.errors import UnsupportedImageError
 from irec.images import MAX_SIDE
 from irec.models import likelihoods
 
-# Pixels that one generative pass takes together; bounds its memory to about a gigabyte.
+# Pixels that one generative pass takes together, or one tile where that has more. What it bounds,
+# memory, and what it wins: benchmarks/constants.py _MAX_BATCH_PIXELS.
 _MAX_BATCH_PIXELS = 512 * 512
 MAX_PIXELS = 1 << 28
 

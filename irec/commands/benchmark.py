@@ -23,7 +23,7 @@ from irec.commands.benchmark_posteriors import (
     posteriors_table,
 )
 from irec.commands.benchmark_training import benchmark_training
-from irec.commands.options import ForceOption
+from irec.commands.options import ForceOption, number
 from irec.files import write_atomically
 from irec.terminal import show_table
 
@@ -67,7 +67,10 @@ def benchmark_coder(
     ] = None,
     force: ForceOption = False,
     n_tensors: Annotated[
-        int, typer.Option("--tensors", min=1, help="Tensors coded for each row.")
+        int,
+        typer.Option(
+            "--tensors", metavar="N", parser=number(int, 1), help="Tensors coded for each row."
+        ),
     ] = 3,
     checkpoint: Annotated[
         str | None,
@@ -78,10 +81,20 @@ def benchmark_coder(
         typer.Option(help="With --checkpoint: folder of images. Default: the bundled ones."),
     ] = None,
     side: Annotated[
-        int, typer.Option(min=1, max=512, help="With --checkpoint: pixels of a side of each image.")
+        int,
+        typer.Option(
+            metavar="1-512",
+            parser=number(int, 1, 512),
+            help="With --checkpoint: pixels of a side of each image.",
+        ),
     ] = 64,
     quality: Annotated[
-        float | None, typer.Option(help="With the --checkpoint of a lossy model: 0 to 100.")
+        float | None,
+        typer.Option(
+            metavar="Q",
+            parser=number(float, 0, 100),
+            help="With the --checkpoint of a lossy model: 0 to 100.",
+        ),
     ] = None,
 ) -> list[CoderRow] | list[PosteriorRow]:
     """Compare irec's coder with the paper's on synthetic Gaussians, or on a model's posteriors.

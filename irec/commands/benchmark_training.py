@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from irec.commands.batch import check_target
-from irec.commands.options import DeviceOption, ForceOption, check_device
+from irec.commands.options import DeviceOption, ForceOption, check_device, number
 from irec.files import write_atomically
 from irec.models.likelihoods import LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig
@@ -58,11 +58,23 @@ class TrainingRow:
 
 
 def benchmark_training(
-    n_blocks: Annotated[int, typer.Option("--blocks", min=1, help="Of the RVAE.")] = 6,
-    hidden: Annotated[int, typer.Option("--hidden", min=1, help="Channels.")] = 64,
-    latent: Annotated[int, typer.Option("--latent", min=1, help="Channels per block.")] = 16,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images per step.")] = 16,
-    n_steps: Annotated[int, typer.Option("--steps", min=1, help="Steps timed per way.")] = 20,
+    n_blocks: Annotated[
+        int, typer.Option("--blocks", metavar="N", parser=number(int, 1), help="Of the RVAE.")
+    ] = 6,
+    hidden: Annotated[
+        int, typer.Option("--hidden", metavar="N", parser=number(int, 1), help="Channels.")
+    ] = 64,
+    latent: Annotated[
+        int,
+        typer.Option("--latent", metavar="N", parser=number(int, 1), help="Channels per block."),
+    ] = 16,
+    batch: Annotated[
+        int, typer.Option("--batch", metavar="N", parser=number(int, 1), help="Images per step.")
+    ] = 16,
+    n_steps: Annotated[
+        int,
+        typer.Option("--steps", metavar="N", parser=number(int, 1), help="Steps timed per way."),
+    ] = 20,
     device: DeviceOption = "cpu",
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write the rows to this file too.")

@@ -38,7 +38,7 @@ def evaluate_images(
         max_images: Take at most the first so many images.
 
     Raises:
-        UsageError: A codec is unknown.
+        UsageError: A codec is unknown, or none is named.
         DataError: An image cannot be read.
     """
     from irec.evaluation.codecs import classical_codecs
@@ -46,6 +46,10 @@ def evaluate_images(
 
     names = [name.strip() for name in codecs.split(",") if name.strip()]
     known = classical_codecs()
+    if not names:
+        raise UsageError(
+            f"--codecs {codecs!r} names none; name checkpoints, or some of {', '.join(known)}"
+        )
     images = list(_images(sources))[:max_images]
     measured: list[Measurement] = []
     for name in names:

@@ -24,6 +24,7 @@ from irec.commands.options import (
     QuietOption,
     check_device,
     kept_of,
+    number,
 )
 from irec.commands.outcomes import Done
 from irec.commands.streams import source_of, write_result
@@ -53,8 +54,8 @@ def compress(
     effort: Annotated[
         int,
         typer.Option(
-            min=1,
-            max=9,
+            metavar="1-9",
+            parser=number(int, 1, 9),
             help="How hard to search: 1 is fastest, 9 gives the smallest files; each level takes "
             "about twice the time. Decoding always takes the same time.",
         ),
@@ -69,8 +70,7 @@ def compress(
         float | None,
         typer.Option(
             metavar="Q",
-            min=0,
-            max=100,
+            parser=number(float, 0, 100),
             help="With --lossy: 0 (smallest files) to 100 (best images), in steps of 0.5. "
             f"Default: {DEFAULT_QUALITY:g}.",
         ),
@@ -79,6 +79,7 @@ def compress(
         float | None,
         typer.Option(
             metavar="R",
+            parser=number(float, 0, above=True),
             help="With --lossy: the best quality at which a file has at most R bits per pixel; "
             "takes a few times as long.",
         ),
@@ -87,6 +88,7 @@ def compress(
         float | None,
         typer.Option(
             metavar="DB",
+            parser=number(float, 0, above=True),
             help="With --lossy: the lowest quality whose PSNR is DB or more; takes a few times as "
             "long.",
         ),
@@ -216,10 +218,15 @@ class _Compression:
 
     def __call__(self, job: Job) -> Done | None:
         """Make one file."""
-        from irec.codec import compress_with, is_stored
+        from irec.codec import compress_with, is_stored, multiple_of
 
         source = source_of(job.source)
-        picture = read_picture(source, convert=self.convert, max_pixels=self.max_pixels)
+        picture = read_picture(
+            source,
+            convert=self.convert,
+            max_pixels=self.max_pixels,
+            multiple=multiple_of(self.codec.profile),
+        )
         pixels = picture.pixels
         if self.skip_existing and job.target.exists():
             _check_whole(self.codec, job.target, pixels)
@@ -275,10 +282,6 @@ def _check_goal(
         raise UsageError("--quality, --target-bpp and --target-psnr need --lossy")
     if sum(value is not None for value in (quality, target_bpp, target_psnr)) > 1:
         raise UsageError("--quality, --target-bpp and --target-psnr exclude each other")
-    if target_psnr is not None and not target_psnr > 0.0:
-        raise UsageError(f"--target-psnr {target_psnr:g}: decibels are more than 0")
-    if target_bpp is not None and not target_bpp > 0.0:
-        raise UsageError(f"--target-bpp {target_bpp:g}: bits per pixel are more than 0")
 
 
 def _describe(done: Sequence[Done], lossy: bool) -> str:

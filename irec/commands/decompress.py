@@ -117,11 +117,12 @@ class _Decompression:
     def __call__(self, job: Job) -> Done | None:
         """Make one image."""
         from irec.bitstream import read_header
-        from irec.codec import codec_for, read_metadata
+        from irec.codec import codec_for, multiple_of, read_metadata
 
         data = read_irec(job.source)
         header = read_header(data)
-        check_size(header.width, header.height, self.max_pixels, str(job.source))
+        multiple = multiple_of(header.profile)
+        check_size(header.width, header.height, self.max_pixels, str(job.source), multiple)
         if self.skip_existing and job.target.exists():
             _check_whole(job.target, (header.height, header.width, header.n_channels))
             return None

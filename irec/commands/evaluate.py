@@ -11,7 +11,7 @@ import typer
 from irec.commands.batch import check_target, one_line_errors, prepare_target
 from irec.commands.comparison import DEFAULT_CODECS, evaluate_images
 from irec.commands.jobs import UsageError
-from irec.commands.options import ForceOption, PlotOption
+from irec.commands.options import ForceOption, PlotOption, number
 from irec.defaults import DEFAULT_EFFORT
 from irec.files import write_atomically
 from irec.terminal import say, show_table
@@ -67,10 +67,20 @@ def evaluate(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Of images: where files go.")
     ] = Path("evaluated"),
     effort: Annotated[
-        int, typer.Option(min=1, max=9, help="Of images: how hard our codecs search.")
+        int,
+        typer.Option(
+            metavar="1-9",
+            parser=number(int, 1, 9),
+            help="Of images: how hard our codecs search.",
+        ),
     ] = DEFAULT_EFFORT,
     max_images: Annotated[
-        int | None, typer.Option(min=1, help="Of images: take at most the first so many.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=number(int, 1),
+            help="Of images: take at most the first so many.",
+        ),
     ] = None,
 ) -> None:
     """Compare codecs on images, or show rates, PSNR, MS-SSIM and BD-rates of results.

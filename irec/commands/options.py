@@ -1,7 +1,9 @@
 """Options that several commands share."""
 
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
@@ -9,6 +11,55 @@ from irec.commands.jobs import UsageError
 from irec.metadata import Metadata
 
 Device = Literal["cpu", "cuda"]
+Kept = Literal["all", "icc", "none"]
+Number = TypeVar("Number", int, float)
+
+
+def number(
+    kind: type[Number], low: int | float, high: int | float = math.inf, *, above: bool = False
+) -> Callable[[Any], Number]:
+    """Return the parser of a number; its errors name what was given, which typer's do not.
+
+    Args:
+        kind: int takes whole numbers only.
+        low: The least that is allowed.
+        high: The most; infinity itself never is.
+        above: Whether `low` is too little.
+    """
+    noun = "a whole number" if kind is int else "a number"
+    if high < math.inf:
+        allowed = f"{noun} from {low:g} to {high:g}"
+    else:
+        allowed = f"{noun} above {low:g}" if above else f"{noun}, {low:g} or more"
+
+    def parse(given: Any) -> Number:
+        try:
+            value = kind(given)
+        except ValueError:
+            raise _refusal(given, allowed) from None
+        if not low <= value <= high or value == math.inf or (above and value == low):
+            raise _refusal(given, allowed)
+        return value
+
+    return parse
+
+
+def one_of(names: Any) -> Callable[[Any], Any]:
+    """Return the parser of one of the names that a Literal lists; errors as of :func:`number`."""
+    known = get_args(names)
+
+    def parse(given: Any) -> Any:
+        if given not in known:
+            raise _refusal(given, f"one of {', '.join(known)}")
+        return given
+
+    return parse
+
+
+def _refusal(given: Any, allowed: str) -> typer.BadParameter:
+    """Typer puts the option's name before it."""
+    return typer.BadParameter(f"{str(given)!r} is not {allowed}")
+
 
 OutputOption = Annotated[
     Path | None,
@@ -40,7 +91,7 @@ JobsOption = Annotated[
         "--jobs",
         "-j",
         metavar="N",
-        min=1,
+        parser=number(int, 1),
         help="Work on N files at once, in as many processes: each takes its own memory and its "
         "share of the threads. Results are the same.",
     ),
@@ -49,20 +100,27 @@ MaxPixelsOption = Annotated[
     int,
     typer.Option(
         metavar="N",
-        min=1,
-        help="Refuse larger images before any work: time and memory grow with the pixels.",
+        parser=number(int, 1),
+        help="Refuse larger images before any work: time and memory grow with the pixels. Sides "
+        "of lossy images count as multiples of 64, to which they are padded.",
     ),
 ]
-Kept = Literal["all", "icc", "none"]
 MetadataOption = Annotated[
     Kept,
     typer.Option(
+        metavar="|".join(get_args(Kept)),
+        parser=one_of(Kept),
         help="Which metadata to keep: all (colour profile, EXIF and XMP, which say when and where "
         "a photograph was taken), icc (the colour profile only) or none.",
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
-DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        metavar="|".join(get_args(Device)), parser=one_of(Device), help="Where to compute."
+    ),
+]
 FileCheckpointOption = Annotated[
     str | None,
     typer.Option(

@@ -14,6 +14,7 @@ from irec.commands.options import (
     ForceOption,
     PlotOption,
     check_device,
+    number,
 )
 from irec.errors import BitstreamError
 from irec.files import read_file
@@ -33,7 +34,10 @@ def progressive(
     file: Annotated[Path, typer.Argument(metavar="FILE.irec", help="A lossy file.")],
     original: Annotated[Path, typer.Argument(metavar="IMAGE", help="What it was made from.")],
     output: PlotOption,
-    points: Annotated[int, typer.Option(min=2, help="How many beginnings to decode.")] = 20,
+    points: Annotated[
+        int,
+        typer.Option(metavar="N", parser=number(int, 2), help="How many beginnings to decode."),
+    ] = 20,
     checkpoint: FileCheckpointOption = None,
     force: ForceOption = False,
     device: DeviceOption = "cpu",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from irec.commands.batch import one_line_errors, prepare_target
-from irec.commands.options import FileCheckpointOption, ForceOption
+from irec.commands.options import FileCheckpointOption, ForceOption, number
 from irec.errors import DataError
 from irec.files import read_file, write_atomically
 from irec.terminal import say
@@ -38,7 +38,13 @@ def report(
         ),
     ] = None,
     n_pictures: Annotated[
-        int, typer.Option("--pictures", min=0, help="How many pictures; they make the page large.")
+        int,
+        typer.Option(
+            "--pictures",
+            metavar="N",
+            parser=number(int, 0),
+            help="How many pictures; they make the page large.",
+        ),
     ] = 3,
     checkpoint: FileCheckpointOption = None,
     force: ForceOption = False,

@@ -86,7 +86,7 @@ def test_tensors_of_other_lengths_are_searched_together(pairs):
 
 
 def test_little_memory_costs_efficiency_only(pairs, monkeypatch):
-    monkeypatch.setattr("irec.coding.plan.MAX_KEPT", 1 << 12)
+    monkeypatch.setattr("irec.coding.plan.MAX_KEPT", 5 << 12)
     posterior, prior = pairs([100.0] * 2, 400)
     coder, search = CoderSettings(order="step"), SearchSettings(n_beams=32)
     codes = encode_batch(posterior, prior, 0, coder=coder, search=search)

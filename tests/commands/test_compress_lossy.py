@@ -72,10 +72,10 @@ def test_a_target_out_of_reach_is_told_of_each_image(run_lossy, photo):
         (["--target-bpp=1"], "need --lossy"),
         (["--lossy", "--target-psnr=30", "--target-bpp=1"], "exclude each other"),
         (["--target-psnr=30"], "need --lossy"),
-        (["--lossy", "--target-psnr=nan"], "more than 0"),
-        (["--lossy", "--target-bpp=0"], "more than 0"),
-        (["--lossy", "--target-bpp=-1"], "more than 0"),
-        (["--lossy", "--target-bpp=nan"], "more than 0"),
+        (["--lossy", "--target-psnr=nan"], "a number above 0"),
+        (["--lossy", "--target-bpp=0"], "a number above 0"),
+        (["--lossy", "--target-bpp=-1"], "a number above 0"),
+        (["--lossy", "--target-bpp=nan"], "a number above 0"),
         (["--lossy", "--quality=-1"], "--quality"),
         (["--lossy", "--quality=100.5"], "--quality"),
         (["--lossy", "--quality=nan"], "--quality"),
@@ -192,3 +192,17 @@ def test_interruption_leaves_no_file(run_lossy, photo, monkeypatch):
     assert result.exit_code == 130
     assert result.stderr == "interrupted; 0 of 1 files are done\n"
     assert os.listdir(photo.parent) == ["photo.png"]
+
+
+def test_the_limit_counts_pixels_as_the_model_sees_them(run_lossy, lossy_file, photo, monkeypatch):
+    within = ("--max-pixels", 128 * 128)
+    assert run_lossy("compress", photo, "--force", *within).exit_code == 0
+    assert run_lossy("decompress", lossy_file, "--force", *within).exit_code == 0
+    monkeypatch.setattr(LossyCodec, "encode", lambda *given: pytest.fail("worked"))
+    monkeypatch.setattr(LossyCodec, "decode", lambda *given: pytest.fail("worked"))
+    for command, path in (("compress", photo), ("decompress", lossy_file)):
+        result = run_lossy(command, path, "--force", "--max-pixels", 128 * 128 - 1)
+        assert result.exit_code == 1
+        assert_one_line(result.stderr)
+        assert "100x70 pixels, 16,384 once padded to 128x128" in result.stderr
+        assert "limit of 16,383; raise it (max_pixels, --max-pixels)" in result.stderr
