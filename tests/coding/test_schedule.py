@@ -11,6 +11,7 @@ from irec.coding.schedule import (
     fit_rho_index,
     geometric_variances,
     power_law_variances,
+    rho_of_index,
 )
 from irec.errors import InvalidParameterError
 
@@ -30,6 +31,13 @@ def test_geometric_schedule_is_the_formula():
     expected = [b - a for a, b in pairwise(reached)]
     assert geometric_variances(7, 5) == pytest.approx(expected, rel=1e-12)
     assert geometric_variances(4, 0) == [0.25] * 4
+
+
+def test_steps_shrink_by_the_rho_that_is_told():
+    assert rho_of_index(0) == 0.0
+    # From the first step on to the end of the last: (1 - rho)^(k/K), here over half of them.
+    variances = geometric_variances(6, 5)
+    assert variances[3] / variances[0] == pytest.approx((1.0 - rho_of_index(5)) ** 0.5)
 
 
 @given(st.integers(1, 200))
