@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from irec.bitstream.bits import BitReader, BitWriter
-from irec.coding.schedule import N_RATES
+from irec.coding.schedule import N_RHOS
 from irec.errors import CorruptFileError, InvalidParameterError
 
 MAX_STEPS = (1 << 31) - 1
@@ -51,7 +51,7 @@ class SideInfoModel:
             )
         if not all(0 <= steps <= MAX_STEPS for steps in self.usual_steps):
             raise InvalidParameterError(f"usual steps {self.usual_steps}")
-        if not all(0 <= rho < N_RATES for rho in self.usual_rho):
+        if not all(0 <= rho < N_RHOS for rho in self.usual_rho):
             raise InvalidParameterError(f"usual rho indices {self.usual_rho}; 0 to 79 are possible")
         if not (0 < self.steps_spread <= 1 and 0 <= self.rho_rice <= 4 and self.tile_weight > 0):
             raise InvalidParameterError(
@@ -107,7 +107,7 @@ def write_side_info(
         )
     predictor = _StepsPredictor(model, tile_pixels)
     for tensor, (n_steps, rho_index) in enumerate(tensors):
-        if not (0 <= n_steps <= MAX_STEPS and 0 <= rho_index < N_RATES):
+        if not (0 <= n_steps <= MAX_STEPS and 0 <= rho_index < N_RHOS):
             raise InvalidParameterError(f"{n_steps} steps with rho index {rho_index}")
         if n_steps == 0 and rho_index != 0:
             raise InvalidParameterError("a tensor without steps has rho index 0")
@@ -138,7 +138,7 @@ def read_side_info(
         prediction, parameter = predictor.predict(tensor)
         n_steps = unfold(reader.read_rice(parameter), prediction)
         rho_index = unfold(reader.read_rice(model.rho_rice), usual_rho) if n_steps else 0
-        if n_steps > MAX_STEPS or rho_index >= N_RATES:
+        if n_steps > MAX_STEPS or rho_index >= N_RHOS:
             raise CorruptFileError(f"the file claims {n_steps} steps with rho index {rho_index}")
         predictor.observe(tensor, n_steps)
         tensors.append((n_steps, rho_index))

@@ -222,13 +222,14 @@ class LossyCodec(Codec):
 
     def _infer(self, planes: Planes, index: int, refinement_steps: int = 0) -> Any:
         """Run the inference pass; the decoder has no part in it, so float32 will do."""
-        position = self._position(index).float()
+        anchor_position = self._anchor_position(index).float()
         pixels = self._tile(*planes.size).cut_and_pad(planes.for_model)
         trade_off = self.qualities.lambda_of(index)
         model = self._estimator
-        refiner = Refiner(model, pixels, planes.size, trade_off, position, refinement_steps)
+        refiner = Refiner(model, pixels, planes.size, trade_off, anchor_position, refinement_steps)
         with torch.autocast(self.device.type, enabled=False):
-            return refiner.refine(model.evidence(analyse(model, pixels, position), position))
+            analysed = analyse(model, pixels, anchor_position)
+            return refiner.refine(model.evidence(analysed, anchor_position))
 
     def _latents(
         self, model: LossyModel, source: LatentSource, planes: Planes, index: int, evidence: Any
@@ -236,24 +237,24 @@ class LossyCodec(Codec):
         """Run the generative pass down to the latents, the same for all that code and sample."""
         tile = self._tile(*planes.size)
         grouped = GroupedSource(source, model.n_latent_tensors - 1, self._groups)
-        position = self._position(index).to(next(model.parameters()).dtype)
+        anchor_position = self._anchor_position(index).to(next(model.parameters()).dtype)
         size = (tile.padded_height, tile.padded_width)
         with torch.autocast(self.device.type, enabled=False):
-            return model.latents(grouped, evidence, *size, position)
+            return model.latents(grouped, evidence, *size, anchor_position)
 
     def _image(self, model: LossyModel, latents: Tensor, planes: Planes, index: int) -> Planes:
         """Run the rest of the pass: an image with the model's colours, and the rest as it was."""
         with torch.autocast(self.device.type, enabled=False):
-            colour = render(model, latents, self._position(index).to(latents.dtype))
+            colour = render(model, latents, self._anchor_position(index).to(latents.dtype))
         inside = self._tile(*planes.size).cut(colour)
         if planes.colour.n_coded_channels == 1:
             inside = ((inside.sum(0, dtype=np.uint16, keepdims=True) + 1) // 3).astype(np.uint8)
         return Planes(planes.colour, inside, planes.alpha)
 
-    def _position(self, index: int) -> Float[Tensor, "1"]:
+    def _anchor_position(self, index: int) -> Float[Tensor, "1"]:
         """Where among the model's anchors a quality lies."""
-        position = [self.qualities.position_of(index)]
-        return torch.tensor(position, dtype=torch.float64, device=self.device)
+        anchor_position = [self.qualities.anchor_position_of(index)]
+        return torch.tensor(anchor_position, dtype=torch.float64, device=self.device)
 
     def _tile(self, height: int, width: int) -> Tile:
         """All of the image, padded as the model needs it."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irec.coding.schedule import (
-    N_RATES,
+    N_RHOS,
     fit_rho_index,
     geometric_variances,
     power_law_variances,
@@ -16,7 +16,7 @@ from irec.coding.schedule import (
 from irec.errors import InvalidParameterError
 
 
-@given(st.integers(1, 300), st.integers(0, N_RATES - 1))
+@given(st.integers(1, 300), st.integers(0, N_RHOS - 1))
 def test_geometric_schedule_falls_and_sums_to_one(n_steps, rho_index):
     variances = geometric_variances(n_steps, rho_index)
     assert len(variances) == n_steps
@@ -62,7 +62,7 @@ def test_fit_is_linear_where_only_means_differ_and_works_on_batches():
     assert fit_rho_index(mean, scale).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(("n_steps", "rho_index"), [(0, 0), (3, -1), (3, N_RATES)])
+@pytest.mark.parametrize(("n_steps", "rho_index"), [(0, 0), (3, -1), (3, N_RHOS)])
 def test_impossible_schedules_are_refused(n_steps, rho_index):
     with pytest.raises(InvalidParameterError):
         geometric_variances(n_steps, rho_index)

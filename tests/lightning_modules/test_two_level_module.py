@@ -79,12 +79,12 @@ def documented_loss(module, state, batch, kl_weight, steered=1.0):
     """The mean of weight * (lambda * squared error + kl_weight * bits per pixel)."""
     lambdas = np.array(module.model.config.lambdas)
     torch.random.set_rng_state(state)
-    position = torch.rand(len(batch)) * (len(lambdas) - 1)
-    trade_off = np.exp(np.interp(position.numpy(), np.arange(len(lambdas)), np.log(lambdas)))
+    anchor_position = torch.rand(len(batch)) * (len(lambdas) - 1)
+    trade_off = np.exp(np.interp(anchor_position.numpy(), np.arange(len(lambdas)), np.log(lambdas)))
     trade_off *= steered
     source = PosteriorSampler()
     with torch.no_grad():
-        decoded = module.model(batch.float(), source, position).double()
+        decoded = module.model(batch.float(), source, anchor_position).double()
     nats = sum(kl.double().sum((1, 2, 3)) for kl in source.kl_nats).numpy()
     bpp = nats / math.log(2) / (batch.shape[2] * batch.shape[3])
     # 255^2 times the squared error of images in [0, 1].
@@ -176,7 +176,7 @@ def test_figures_of_every_lambda_add_up(tmp_path, crop_size):
 def test_dimensions_with_more_than_a_hundredth_of_a_nat_are_in_use(monkeypatch):
     kl = [torch.tensor([0.0, 0.005, 0.02, 3.0]).view(1, 4, 1, 1), torch.zeros(1, 5, 4, 4)]
 
-    def model(pixels, source, position):
+    def model(pixels, source, anchor_position):
         source.kl_nats.extend(kl)
         return pixels
 
