@@ -19,6 +19,7 @@ from irec.bitstream import (
     LOSSY,
     Bitstream,
     Header,
+    SideInfoModel,
     TileCode,
     TilePlan,
 )
@@ -100,7 +101,9 @@ class LossyCodec(Codec):
             return super().encode_within(image, max_bpp)
         planes = split_planes(image)
         max_bits = max_bpp * planes.size[0] * planes.size[1]
-        estimates = self._at_all(lambda index: _BITS_SENT_PER_BIT * self._kl_bits(planes, index))
+        estimates = self._at_all(
+            lambda index: _BITS_SENT_PER_BIT * self._sampled_latents(planes, index)[0]
+        )
         highest_first = range(len(estimates))[::-1]
         found = first_that_fits(
             highest_first,
@@ -197,18 +200,17 @@ class LossyCodec(Codec):
         self, planes: Planes, index: int, seed: int = 0, evidence: Any = None
     ) -> tuple[float, UInt8[np.ndarray, "h w c"]]:
         """KL in bits, and image, of one exact posterior sample."""
+        bits, latents = self._sampled_latents(planes, index, seed, evidence)
+        return bits, join_planes(self._image(self._estimator, latents, planes, index))
+
+    def _sampled_latents(
+        self, planes: Planes, index: int, seed: int = 0, evidence: Any = None
+    ) -> tuple[float, Tensor]:
+        """KL in bits, what a perfect coder would send, and latents of one posterior sample."""
         source = PosteriorSampler(torch.Generator(self.device).manual_seed(seed))
         evidence = evidence or self._infer(planes, index)
         latents = self._latents(self._estimator, source, planes, index, evidence)
-        image = self._image(self._estimator, latents, planes, index)
-        return _bits_of(source), join_planes(image)
-
-    def _kl_bits(self, planes: Planes, index: int) -> float:
-        """Return what a perfect coder would send of an image at a quality."""
-        source = PosteriorSampler(torch.Generator(self.device).manual_seed(0))
-        evidence = self._infer(planes, index)
-        self._latents(self._estimator, source, planes, index, evidence)
-        return _bits_of(source)
+        return sum(float(kl.double().sum()) for kl in source.kl_nats) / math.log(2.0), latents
 
     def _at_all(self, value: Callable[[int], float]) -> list[float]:
         """Return a value at all quality indices from those at some."""
@@ -266,7 +268,7 @@ class LossyCodec(Codec):
         anchor = self.qualities.nearest_anchor(header.quality_index)
         usual = slice(len(n_dims) * anchor, len(n_dims) * (anchor + 1))
         coding = self.checkpoint.coding
-        side_info = self.profile.side_info_model(coding.usual_steps[usual], coding.usual_rho[usual])
+        side_info = SideInfoModel(coding.usual_steps[usual], coding.usual_rho[usual])
 
         def tensor_of_index(tensors: list[TensorCode]) -> Int64[np.ndarray, " indices"]:
             claimed_bits = sum(t.n_steps for t in tensors) * self.profile.coder.bits_per_step
@@ -286,7 +288,3 @@ class LossyCodec(Codec):
             return list(n_dims)
         n_positions = tile.padded_pixels // POSITION_PIXELS**2
         return [*n_dims[:-1], *(len(group) * n_positions for group in self._groups)]
-
-
-def _bits_of(source: PosteriorSampler) -> float:
-    return sum(float(kl.double().sum()) for kl in source.kl_nats) / math.log(2.0)
