@@ -8,7 +8,8 @@ published_grid.png: heat maps of overhead (indices and residual over the negativ
 seconds of one core to encode, which others on the machine do not lengthen (with OMP_NUM_THREADS=1).
 The whole grid takes long: candidates of a step are exp(Omega (1 + epsilon)), so points of more than
 --max-candidates (times beams) are left out and stay white; --beams takes a part. The cheapest come
-first, and a table that is there already, of the same images and checkpoint, is gone on with.
+first, and a table that is there already, of the same images and checkpoint, is drawn and gone on
+with.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from irec.codec.reference import ReferenceCodec
@@ -49,12 +51,15 @@ def main() -> None:
     arguments = parser.parse_args()
     images = [image[: arguments.crop, : arguments.crop] for image in read_sources(arguments.images)]
     table = arguments.out.with_suffix(".csv")
+    picture = arguments.out.with_suffix(".png")
     rows = _read(table) if table.exists() else []
+    if rows:
+        _draw(rows, picture)
     for row in _measure(arguments, images[: arguments.n_images], rows):
         rows.append(row)
         # After each point: whoever stops it has what was measured.
         _write(rows, table)
-        _draw(rows, arguments.out.with_suffix(".png"))
+        _draw(rows, picture)
 
 
 def _measure(
@@ -108,7 +113,9 @@ def _draw(rows: list[Row], path: Path) -> None:
     figures = {"overhead": "overhead (%)", "encode_s": "CPU s/image"}
     for line, (figure, name) in enumerate(figures.items()):
         scale = 100.0 if figure == "overhead" else 1.0
-        shown = [scale * row[figure] for row in rows]
+        # Logarithms of what is positive: greedy choices lose ten times what fifty beams do.
+        shown = [max(0.1, scale * row[figure]) for row in rows]
+        colours = LogNorm(min(shown), max(shown))
         for column, n_beams in enumerate(BEAMS):
             values = np.full((len(EXTRA_SAMPLES), len(OMEGAS)), math.nan)
             for row in rows:
@@ -116,10 +123,11 @@ def _draw(rows: list[Row], path: Path) -> None:
                     where = EXTRA_SAMPLES.index(row["extra_samples"]), OMEGAS.index(row["omega"])
                     values[where] = scale * row[figure]
             axes = drawing.add_subplot(2, len(BEAMS), line * len(BEAMS) + column + 1)
-            axes.imshow(values, vmin=min(shown), vmax=max(shown), cmap="viridis", aspect="auto")
+            axes.imshow(values, norm=colours, cmap="viridis", aspect="auto")
             for (i, j), value in np.ndenumerate(values):
                 if math.isfinite(value):
-                    axes.text(j, i, f"{value:.1f}", ha="center", va="center", color="white")
+                    ink = "black" if colours(value) > 0.6 else "white"
+                    axes.text(j, i, f"{value:.1f}", ha="center", va="center", color=ink)
             axes.set_xticks(range(len(OMEGAS)), [f"{omega:g}" for omega in OMEGAS])
             axes.set_yticks(range(len(EXTRA_SAMPLES)), [f"{extra:g}" for extra in EXTRA_SAMPLES])
             axes.set(title=f"{name}, B = {n_beams}", xlabel="Omega", ylabel="1 + epsilon")
