@@ -21,7 +21,7 @@ from rich.table import Table
 from irec.codec import Codec, make_codec
 from irec.defaults import SAMPLES
 from irec.images import image_paths, read_image
-from irec.models.zoo import available_checkpoints, load_checkpoint
+from irec.models.zoo import installed_checkpoints, load_checkpoint
 
 CONFIGS = Path(__file__).parent.parent / "lightning_configs"
 
@@ -51,7 +51,7 @@ def _row(table: Table, name: str, check: Callable[[], str]) -> bool:
 
 def _checks() -> list[tuple[str, Callable[[], str]]]:
     checks: list[tuple[str, Callable[[], str]]] = []
-    for name in available_checkpoints():
+    for name in (one.name for one in installed_checkpoints()):
         for there, back in (("cuda", "cpu"), ("cpu", "cuda")):
             title = f"{name}: {there} -> {back}"
             checks.append((title, lambda n=name, a=there, b=back: _cross(n, a, b)))  # type: ignore[misc]

@@ -8,14 +8,14 @@ from rich.progress import track
 from irec.codec import load_codec
 from irec.errors import IrecError
 from irec.files import write_atomically
-from irec.images import IMAGE_SUFFIXES, paths_below, read_image
+from irec.images import image_paths, read_image
 
 
 def main(source: Path, target: Path, effort: int = 3) -> int:
     """Compress every image below `source`; return how many could not be."""
     codec = load_codec(effort=effort)
     n_failed, n_values, n_bits = 0, 0, 0
-    for path in track(paths_below(source, IMAGE_SUFFIXES), description="compressing"):
+    for path in track(image_paths(source), description="compressing"):
         try:
             pixels = read_image(path)
             encoded = codec.encode(pixels)

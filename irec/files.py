@@ -4,6 +4,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from irec.errors import DataError, IrecError
 
@@ -39,6 +41,12 @@ def write_atomically(path: Path | str, data: bytes | str, *, overwrite: bool) ->
         raise OutputFileError(f"{path} exists already; say so if it is to be overwritten")
     with unfinished(path, overwrite=overwrite) as temporary, temporary.open("xb") as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write strict JSON in place of an existing file; errors as of :func:`write_atomically`."""
+    text = json.dumps(document, indent=2, allow_nan=False)
+    write_atomically(path, text + "\n", overwrite=True)
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:

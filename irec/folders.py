@@ -5,8 +5,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from irec.errors import DataError
-
 
 @dataclass
 class Search:
@@ -55,19 +53,3 @@ def search(folder: Path, suffixes: Collection[str]) -> Search:
                 result.problems.append(f"{path}: a link that leads nowhere, or not a file")
     result.paths.sort()
     return result
-
-
-def paths_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """All files below `folder` with one of `suffixes` (lower case), sorted, hidden ones left out.
-
-    Raises:
-        DataError: No such folder, no such file in it, or something below cannot be read.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    found = search(folder, suffixes)
-    if found.problems:
-        raise DataError(found.problems[0])
-    if not found.paths:
-        raise DataError(f"{folder}: no {', '.join(sorted(suffixes))} file in it")
-    return found.paths

@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from irec.errors import DataError, IrecError, UnsupportedImageError
-from irec.folders import paths_below
+from irec.folders import search
 from irec.image_kinds import converted, obstacles, plain_pixels, transparent_colour, upright
 from irec.metadata import Metadata, metadata_of, pillow_options
 
@@ -68,9 +68,16 @@ def image_paths(folder: Path) -> list[Path]:
     """All image files below `folder`, sorted, hidden ones left out.
 
     Raises:
-        DataError: No such folder, or no image in it.
+        DataError: No such folder, no image in it, or something below cannot be read.
     """
-    return paths_below(folder, IMAGE_SUFFIXES)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    found = search(folder, IMAGE_SUFFIXES)
+    if found.problems:
+        raise DataError(found.problems[0])
+    if not found.paths:
+        raise DataError(f"{folder}: no {', '.join(sorted(IMAGE_SUFFIXES))} file in it")
+    return found.paths
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,14 @@ def same_random_numbers_in_any_order() -> Iterator[None]:
     np.random.set_state(states[1])
 
 
+@pytest.fixture
+def no_type_checks() -> Iterator[None]:
+    """For tests of a check that the shape annotations, where they are enforced, would forestall."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a checkpoint of an untrained model."""

@@ -1,7 +1,8 @@
 import pytest
 
 from irec.errors import DataError
-from irec.folders import paths_below, search
+from irec.folders import search
+from irec.images import image_paths
 
 
 def test_linked_folders_are_searched_once_and_dangling_links_reported(tmp_path):
@@ -19,4 +20,4 @@ def test_linked_folders_are_searched_once_and_dangling_links_reported(tmp_path):
         f"{tmp_path}/gone.png: a link that leads nowhere, or not a file"
     ]
     with pytest.raises(DataError, match=r"gone\.png: a link"):
-        paths_below(tmp_path, {".png"})
+        image_paths(tmp_path)

@@ -34,7 +34,7 @@ from irec.bitstream.grid import (
 )
 from irec.bitstream.header import FORMAT_VERSION, Colour, Header, read_header
 from irec.bitstream.profile import LATTICE, LOSSLESS, LOSSY, STORED, Profile
-from irec.bitstream.residual import ResidualDecoder, ResidualEncoder, decode_pixels, encode_pixels
+from irec.bitstream.residual import ResidualDecoder, ResidualEncoder
 from irec.bitstream.side_info import REFERENCE_PIXELS, SideInfoModel
 from irec.bitstream.stored import (
     compress_alpha,
@@ -69,10 +69,8 @@ __all__ = [
     "check_pixels",
     "compress_alpha",
     "compress_metadata",
-    "decode_pixels",
     "decompress_alpha",
     "decompress_metadata",
-    "encode_pixels",
     "is_safe",
     "load_stored",
     "pack",

@@ -15,10 +15,10 @@ from irec.errors import (
     TruncatedFileError,
     UnsupportedVersionError,
 )
+from irec.images import MAX_SIDE
 
 MAGIC = b"iR"
 FORMAT_VERSION = 1
-MAX_SIDE = 1 << 16
 # No header is longer: 2 + 1 + 1 + 3 + 3 + 3 + 1 + 10 bytes.
 MAX_HEADER_BYTES = 24
 # Files of images up to this size do not say how long they are: two bytes are a thousandth of them,

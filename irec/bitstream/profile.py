@@ -7,13 +7,12 @@ refinement, what it leaves out) stands with the encoder, for no decoder needs it
 
 What all profiles share and what is algorithm rather than number stands where it is computed: the
 counters of the shared randomness, the table of normals and the 80 schedules in ``irec.coding``,
-rounding grids and the integer logistic function in ``irec.bitstream``.
+rounding grids, what side information expects and the integer logistic function in
+``irec.bitstream``.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from irec.bitstream.side_info import SideInfoModel
 from irec.coding import CoderSettings
 from irec.files import FINGERPRINT_BYTES
 
@@ -28,9 +27,6 @@ class Profile:
         coder: Blocks, steps, candidates and order of the relative entropy coder.
         max_tile_side: Larger images are cut into tiles of at most so many pixels a side, each coded
             by itself; None where an image is always one tile.
-        steps_spread: Of the side information, see :class:`SideInfoModel`.
-        rho_rice: Likewise.
-        tile_weight: Likewise.
         max_quality_index: Of a lossy file the header holds a quality from 0 to this.
         max_latent_bits_per_pixel: A file that claims more was not made from an image, and is
             refused before anything is allocated; None where the coder's own limit will do.
@@ -43,9 +39,6 @@ class Profile:
     name: str
     coder: CoderSettings
     max_tile_side: int | None
-    steps_spread: float = 0.125
-    rho_rice: int = 0
-    tile_weight: float = 16.0
     max_quality_index: int = 0
     max_latent_bits_per_pixel: int | None = None
     has_model: bool = True
@@ -60,22 +53,6 @@ class Profile:
     def fingerprint_bytes(self) -> int:
         """How many bytes of a header name the model."""
         return FINGERPRINT_BYTES if self.has_model else 0
-
-    def side_info_model(
-        self, usual_steps: Sequence[float], usual_rho: Sequence[int]
-    ) -> SideInfoModel:
-        """Return what is usual of a checkpoint's latent tensors, with this profile's constants.
-
-        Raises:
-            InvalidParameterError: Lengths differ or a value is out of range.
-        """
-        return SideInfoModel(
-            tuple(usual_steps),
-            tuple(usual_rho),
-            self.steps_spread,
-            self.rho_rice,
-            self.tile_weight,
-        )
 
 
 # What the coders' constants lose and how long they take: benchmarks/posteriors.py. Tiles bound the

@@ -140,18 +140,6 @@ class ResidualDecoder:
         return bits
 
 
-def encode_pixels(pixels: UInt8[np.ndarray, "c h w"], parameters: QuantisedParameters) -> bytes:
-    """Encode one tile as a stream of its own; see ``ResidualEncoder``."""
-    encoder = ResidualEncoder()
-    encoder.add(pixels, parameters)
-    return encoder.finish()
-
-
-def decode_pixels(data: bytes, parameters: QuantisedParameters) -> UInt8[np.ndarray, "c h w"]:
-    """Decode what ``encode_pixels`` made; see ``ResidualDecoder``."""
-    return ResidualDecoder(data).next(parameters)
-
-
 def min_residual_bytes(n_values: int) -> int:
     """Return the least length of a stream of ``n_values`` values.
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from irec.bitstream.bits import BitReader, BitWriter
-from irec.coding.schedule import N_RATES
+from irec.coding.schedule import N_RHOS
 from irec.errors import CorruptFileError, InvalidParameterError
 
 MAX_STEPS = (1 << 31) - 1
@@ -17,21 +17,21 @@ MAX_STEPS = (1 << 31) - 1
 REFERENCE_PIXELS = 32 * 32
 # All prediction happens in integers, sixteenths of a step.
 _UNIT = 16
+# Usual error of a predicted number of steps, in sixteenths of it.
+_SPREAD = 2
+# Steps that speak for a tile of usual complexity before its own tensors are seen.
+_TILE_WEIGHT = 16
+# Rice parameter of the rho indices' differences.
+_RHO_PARAMETER = 0
 
 
 @dataclass(frozen=True)
 class SideInfoModel:
     """What is usual for a checkpoint's latent tensors; stands in the checkpoint, not in the file.
 
-    Made by :meth:`irec.bitstream.profile.Profile.side_info_model`.
-
     Attributes:
         usual_steps: Per tensor, steps of a usual tile of 32x32 pixels; scaled with the tile's area.
         usual_rho: Per tensor, the usual rho index, 0 to 79.
-        steps_spread: Usual error of a predicted number of steps, as a fraction of it.
-        rho_rice: Rice parameter of the rho indices' differences.
-        tile_weight: Steps by which the usual ratio of a tile's complexity, one, is trusted before
-            its tensors are seen.
 
     Raises:
         InvalidParameterError: Lengths differ or a value is out of range.
@@ -39,9 +39,6 @@ class SideInfoModel:
 
     usual_steps: tuple[float, ...]
     usual_rho: tuple[int, ...]
-    steps_spread: float
-    rho_rice: int
-    tile_weight: float
 
     def __post_init__(self) -> None:
         """Check lengths and ranges."""
@@ -51,13 +48,8 @@ class SideInfoModel:
             )
         if not all(0 <= steps <= MAX_STEPS for steps in self.usual_steps):
             raise InvalidParameterError(f"usual steps {self.usual_steps}")
-        if not all(0 <= rho < N_RATES for rho in self.usual_rho):
+        if not all(0 <= rho < N_RHOS for rho in self.usual_rho):
             raise InvalidParameterError(f"usual rho indices {self.usual_rho}; 0 to 79 are possible")
-        if not (0 < self.steps_spread <= 1 and 0 <= self.rho_rice <= 4 and self.tile_weight > 0):
-            raise InvalidParameterError(
-                f"spread {self.steps_spread}, Rice parameter {self.rho_rice}, "
-                f"weight {self.tile_weight}"
-            )
 
 
 class _StepsPredictor:
@@ -68,13 +60,12 @@ class _StepsPredictor:
         self._usual = [
             round(steps * _UNIT) * tile_pixels // REFERENCE_PIXELS for steps in model.usual_steps
         ]
-        self._spread = max(1, round(model.steps_spread * _UNIT))
-        self._seen_usual = self._seen = max(1, round(model.tile_weight * _UNIT))
+        self._seen_usual = self._seen = _TILE_WEIGHT * _UNIT
 
     def predict(self, tensor: int) -> tuple[int, int]:
         """Return the predicted number of steps and the Rice parameter for its error."""
         scaled = self._usual[tensor] * self._seen // self._seen_usual
-        error = scaled * self._spread // (_UNIT * _UNIT)
+        error = scaled * _SPREAD // (_UNIT * _UNIT)
         prediction = min((scaled + _UNIT // 2) // _UNIT, MAX_STEPS)
         return prediction, min(error.bit_length(), 30)
 
@@ -107,14 +98,14 @@ def write_side_info(
         )
     predictor = _StepsPredictor(model, tile_pixels)
     for tensor, (n_steps, rho_index) in enumerate(tensors):
-        if not (0 <= n_steps <= MAX_STEPS and 0 <= rho_index < N_RATES):
+        if not (0 <= n_steps <= MAX_STEPS and 0 <= rho_index < N_RHOS):
             raise InvalidParameterError(f"{n_steps} steps with rho index {rho_index}")
         if n_steps == 0 and rho_index != 0:
             raise InvalidParameterError("a tensor without steps has rho index 0")
         prediction, parameter = predictor.predict(tensor)
         writer.write_rice(fold(n_steps, prediction), parameter)
         if n_steps:
-            writer.write_rice(fold(rho_index, model.usual_rho[tensor]), model.rho_rice)
+            writer.write_rice(fold(rho_index, model.usual_rho[tensor]), _RHO_PARAMETER)
         predictor.observe(tensor, n_steps)
 
 
@@ -137,8 +128,8 @@ def read_side_info(
     for tensor, usual_rho in enumerate(model.usual_rho):
         prediction, parameter = predictor.predict(tensor)
         n_steps = unfold(reader.read_rice(parameter), prediction)
-        rho_index = unfold(reader.read_rice(model.rho_rice), usual_rho) if n_steps else 0
-        if n_steps > MAX_STEPS or rho_index >= N_RATES:
+        rho_index = unfold(reader.read_rice(_RHO_PARAMETER), usual_rho) if n_steps else 0
+        if n_steps > MAX_STEPS or rho_index >= N_RHOS:
             raise CorruptFileError(f"the file claims {n_steps} steps with rho index {rho_index}")
         predictor.observe(tensor, n_steps)
         tensors.append((n_steps, rho_index))

@@ -87,17 +87,7 @@ class EndOnSigterm(Callback):
         """Take SIGTERM over: Lightning has set its own handler just before."""
         signal.signal(signal.SIGTERM, _raise)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """As for fit."""
-        signal.signal(signal.SIGTERM, _raise)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """As for fit."""
-        signal.signal(signal.SIGTERM, _raise)
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """As for fit."""
-        signal.signal(signal.SIGTERM, _raise)
+    on_validation_start = on_test_start = on_predict_start = on_fit_start
 
 
 def _raise(*_: Any) -> NoReturn:
@@ -141,9 +131,7 @@ class ImagesPerSecond(Callback):
         """Stop the clock."""
         self._stop(pl_module)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock."""
-        self._stop(pl_module)
+    on_train_epoch_end = on_validation_start
 
     def _stop(self, pl_module: LightningModule) -> None:
         if self._since is not None:

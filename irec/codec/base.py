@@ -17,6 +17,7 @@ from irec.bitstream import (
     Bitstream,
     Header,
     Profile,
+    SideInfoModel,
     TileCode,
     TilePlan,
     check_pixels,
@@ -358,7 +359,7 @@ class Codec(abc.ABC):
     def _tile_plan(self, header: Header) -> TilePlan:
         """How a file with this header is laid out, of models of one quality."""
         coding = self.checkpoint.coding
-        side_info = self.profile.side_info_model(coding.usual_steps, coding.usual_rho)
+        side_info = SideInfoModel(coding.usual_steps, coding.usual_rho)
         tiles = self._tiles(header.height, header.width)
         return TilePlan(side_info, tuple(tile.padded_pixels for tile in tiles))
 

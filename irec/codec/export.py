@@ -183,8 +183,8 @@ def _generate_latents(
     model: LossyModel, patches: Tensor, anchor: int, source: LatentSource
 ) -> None:
     height, width = patches.shape[2:]
-    position = torch.full((len(patches),), float(anchor))
-    model.latents(source, model.infer(patches, position), height, width, position)
+    anchor_position = torch.full((len(patches),), float(anchor))
+    model.latents(source, model.infer(patches, anchor_position), height, width, anchor_position)
 
 
 def _medians(

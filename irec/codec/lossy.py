@@ -19,6 +19,7 @@ from irec.bitstream import (
     LOSSY,
     Bitstream,
     Header,
+    SideInfoModel,
     TileCode,
     TilePlan,
 )
@@ -102,7 +103,9 @@ class LossyCodec(Codec):
             return super().encode_within(image, max_bpp)
         planes = split_planes(image)
         max_bits = max_bpp * planes.size[0] * planes.size[1]
-        estimates = self._at_all(lambda index: _BITS_SENT_PER_BIT * self._kl_bits(planes, index))
+        estimates = self._at_all(
+            lambda index: _BITS_SENT_PER_BIT * self._sampled_latents(planes, index)[0]
+        )
         highest_first = range(len(estimates))[::-1]
         found = first_that_fits(
             highest_first,
@@ -201,18 +204,17 @@ class LossyCodec(Codec):
         self, planes: Planes, index: int, seed: int = 0, evidence: Any = None
     ) -> tuple[float, UInt8[np.ndarray, "h w c"]]:
         """KL in bits, and image, of one exact posterior sample."""
+        bits, latents = self._sampled_latents(planes, index, seed, evidence)
+        return bits, join_planes(self._image(self._render(self._estimator, latents, index), planes))
+
+    def _sampled_latents(
+        self, planes: Planes, index: int, seed: int = 0, evidence: Any = None
+    ) -> tuple[float, Tensor]:
+        """KL in bits, what a perfect coder would send, and latents of one posterior sample."""
         source = PosteriorSampler(torch.Generator(self.device).manual_seed(seed))
         evidence = evidence or self._infer(planes, index)
         latents = self._latents(self._estimator, source, planes, index, evidence)
-        image = self._image(self._render(self._estimator, latents, index), planes)
-        return _bits_of(source), join_planes(image)
-
-    def _kl_bits(self, planes: Planes, index: int) -> float:
-        """Return what a perfect coder would send of an image at a quality."""
-        source = PosteriorSampler(torch.Generator(self.device).manual_seed(0))
-        evidence = self._infer(planes, index)
-        self._latents(self._estimator, source, planes, index, evidence)
-        return _bits_of(source)
+        return sum(float(kl.double().sum()) for kl in source.kl_nats) / math.log(2.0), latents
 
     def _at_all(self, value: Callable[[int], float]) -> list[float]:
         """Return a value at all quality indices from those at some."""
@@ -226,13 +228,14 @@ class LossyCodec(Codec):
 
     def _infer(self, planes: Planes, index: int, refinement_steps: int = 0) -> Any:
         """Run the inference pass; the decoder has no part in it, so float32 will do."""
-        position = self._position(index).float()
+        anchor_position = self._anchor_position(index).float()
         pixels = self._tile(*planes.size).cut_and_pad(planes.for_model)
         trade_off = self.qualities.lambda_of(index)
         model = self._estimator
-        refiner = Refiner(model, pixels, planes.size, trade_off, position, refinement_steps)
+        refiner = Refiner(model, pixels, planes.size, trade_off, anchor_position, refinement_steps)
         with torch.autocast(self.device.type, enabled=False):
-            return refiner.refine(model.evidence(analyse(model, pixels, position), position))
+            analysed = analyse(model, pixels, anchor_position)
+            return refiner.refine(model.evidence(analysed, anchor_position))
 
     def _latents(
         self, model: LossyModel, source: LatentSource, planes: Planes, index: int, evidence: Any
@@ -240,10 +243,10 @@ class LossyCodec(Codec):
         """Run the generative pass down to the latents, the same for all that code and sample."""
         tile = self._tile(*planes.size)
         grouped = GroupedSource(source, model.n_latent_tensors - 1, self._groups)
-        position = self._position(index).to(next(model.parameters()).dtype)
+        anchor_position = self._anchor_position(index).to(next(model.parameters()).dtype)
         size = (tile.padded_height, tile.padded_width)
         with torch.autocast(self.device.type, enabled=False):
-            return model.latents(grouped, evidence, *size, position)
+            return model.latents(grouped, evidence, *size, anchor_position)
 
     def _rendered(self, latents: Tensor, index: int) -> UInt8[np.ndarray, "3 h w"]:
         """Render what a file holds; not once more where verification finds the encoder's latents.
@@ -259,7 +262,7 @@ class LossyCodec(Codec):
     def _render(self, model: LossyModel, latents: Tensor, index: int) -> UInt8[np.ndarray, "3 h w"]:
         """Run the rest of the pass, from latents to the padded image."""
         with torch.autocast(self.device.type, enabled=False):
-            return render(model, latents, self._position(index).to(latents.dtype))
+            return render(model, latents, self._anchor_position(index).to(latents.dtype))
 
     def _image(self, colour: UInt8[np.ndarray, "3 h w"], planes: Planes) -> Planes:
         """Cut padding off, and keep what is not the model's as it was."""
@@ -268,10 +271,10 @@ class LossyCodec(Codec):
             inside = ((inside.sum(0, dtype=np.uint16, keepdims=True) + 1) // 3).astype(np.uint8)
         return Planes(planes.colour, inside, planes.alpha)
 
-    def _position(self, index: int) -> Float[Tensor, "1"]:
+    def _anchor_position(self, index: int) -> Float[Tensor, "1"]:
         """Where among the model's anchors a quality lies."""
-        position = [self.qualities.position_of(index)]
-        return torch.tensor(position, dtype=torch.float64, device=self.device)
+        anchor_position = [self.qualities.anchor_position_of(index)]
+        return torch.tensor(anchor_position, dtype=torch.float64, device=self.device)
 
     def _tile(self, height: int, width: int) -> Tile:
         """All of the image, padded as the model needs it."""
@@ -283,7 +286,7 @@ class LossyCodec(Codec):
         anchor = self.qualities.nearest_anchor(header.quality_index)
         usual = slice(len(n_dims) * anchor, len(n_dims) * (anchor + 1))
         coding = self.checkpoint.coding
-        side_info = self.profile.side_info_model(coding.usual_steps[usual], coding.usual_rho[usual])
+        side_info = SideInfoModel(coding.usual_steps[usual], coding.usual_rho[usual])
 
         def tensor_of_index(tensors: list[TensorCode]) -> Int64[np.ndarray, " indices"]:
             claimed_bits = sum(t.n_steps for t in tensors) * self.profile.coder.bits_per_step
@@ -303,7 +306,3 @@ class LossyCodec(Codec):
             return list(n_dims)
         n_positions = tile.padded_pixels // POSITION_PIXELS**2
         return [*n_dims[:-1], *(len(group) * n_positions for group in self._groups)]
-
-
-def _bits_of(source: PosteriorSampler) -> float:
-    return sum(float(kl.double().sum()) for kl in source.kl_nats) / math.log(2.0)

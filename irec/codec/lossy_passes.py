@@ -36,20 +36,21 @@ _SEED = 0x5EED
 
 
 def analyse(
-    model: LossyModel, pixels: UInt8[np.ndarray, "3 h w"], position: Float[Tensor, "1"]
+    model: LossyModel, pixels: UInt8[np.ndarray, "3 h w"], anchor_position: Float[Tensor, "1"]
 ) -> Tensor:
     """Return what the model's analysis gives, in the model's precision.
 
     Args:
         model: On the device where it is to run.
         pixels: Sides are multiples of 64.
-        position: Of lambda among the anchors.
+        anchor_position: Of lambda among the anchors.
     """
     found: Tensor | None = None
     for rows, columns in windows_of(*pixels.shape[1:]):
         seen = np.ascontiguousarray(pixels[:, rows.needed_pixels, columns.needed_pixels])
-        window = torch.from_numpy(seen)[None].to(position.device, position.dtype)
-        part = model.analyse(window, position)[:, :, rows.kept_of_needed, columns.kept_of_needed]
+        window = torch.from_numpy(seen)[None].to(anchor_position.device, anchor_position.dtype)
+        part = model.analyse(window, anchor_position)
+        part = part[:, :, rows.kept_of_needed, columns.kept_of_needed]
         if found is None:
             height, width = (side // POSITION_PIXELS for side in pixels.shape[1:])
             found = part.new_empty(1, part.shape[1], height, width)
@@ -59,14 +60,14 @@ def analyse(
 
 
 def render(
-    model: LossyModel, latents: Float[Tensor, "1 c h w"], position: Float[Tensor, "1"]
+    model: LossyModel, latents: Float[Tensor, "1 c h w"], anchor_position: Float[Tensor, "1"]
 ) -> UInt8[np.ndarray, "3 _h _w"]:
     """Return the image that the synthesis makes of latents, rounded to grey levels."""
     height, width = latents.shape[2] * POSITION_PIXELS, latents.shape[3] * POSITION_PIXELS
     image = np.empty((3, height, width), dtype=np.uint8)
     progress = Progress("rendering", height)
     for rows, columns in windows_of(height, width):
-        window = model.synthesise(latents[:, :, rows.needed, columns.needed], position)[0]
+        window = model.synthesise(latents[:, :, rows.needed, columns.needed], anchor_position)[0]
         window = window[:, rows.kept_pixels_of_needed, columns.kept_pixels_of_needed]
         kept = window.round().clamp(0.0, 255.0).to(torch.uint8).cpu().numpy()
         image[:, rows.kept_pixels, columns.kept_pixels] = kept
@@ -157,7 +158,7 @@ class Refiner:
         pixels: Padded, as the model sees the image.
         size: Height and width of the image itself; padding may look like anything.
         trade_off: lambda.
-        position: Of lambda among the model's anchors.
+        anchor_position: Of lambda among the model's anchors.
         n_steps: Of descent.
     """
 
@@ -165,12 +166,12 @@ class Refiner:
     pixels: UInt8[np.ndarray, "3 h w"]
     size: tuple[int, int]
     trade_off: float
-    position: Float[Tensor, "1"]
+    anchor_position: Float[Tensor, "1"]
     n_steps: int
 
     def refine(self, evidence: Any) -> Any:
         """Evidence with better coefficients; that of z2 stays."""
-        noise = self.model.coefficient_noise(self.position.float())
+        noise = self.model.coefficient_noise(self.anchor_position.float())
         if noise is None or not self.n_steps:
             return evidence
         # Not even in a mode that forbids gradients does a caller have to know of these.
@@ -188,11 +189,11 @@ class Refiner:
 
     def _slope(self, evidence: Any, generator: torch.Generator) -> Tensor:
         """Gradient of the objective in nats, at one sample of the posterior."""
-        position = self.position.float().clone()
+        anchor_position = self.anchor_position.float().clone()
         leaf = evidence.coefficients.requires_grad_()
         source = PosteriorSampler(generator)
         height, width = self.pixels.shape[1:]
-        latents = self.model.latents(source, evidence, height, width, position)
+        latents = self.model.latents(source, evidence, height, width, anchor_position)
         nats = torch.stack([kl.sum() for kl in source.kl_nats[1:]]).sum()
         nats = nats + (latents * self._distortion_slope(latents)).sum()
         (slope,) = torch.autograd.grad(nats, leaf)
@@ -201,7 +202,7 @@ class Refiner:
     def _distortion_slope(self, latents: Tensor) -> Tensor:
         """Gradient of the distortion in nats; windows bound the memory that it takes."""
         slope = torch.zeros_like(latents)
-        position = self.position.float().clone()
+        anchor_position = self.anchor_position.float().clone()
         height, width = self.size
         nats = self.trade_off * math.log(2.0) / 3.0
         for rows, columns in windows_of(*self.pixels.shape[1:]):
@@ -210,7 +211,7 @@ class Refiner:
             if not inside.size:
                 continue
             window = latents[:, :, rows.needed, columns.needed].detach().requires_grad_()
-            decoded = self.model.synthesise(window, position)[0]
+            decoded = self.model.synthesise(window, anchor_position)[0]
             decoded = decoded[:, rows.kept_pixels_of_needed, columns.kept_pixels_of_needed]
             decoded = decoded[:, : inside.shape[1], : inside.shape[2]]
             error = decoded - torch.from_numpy(np.ascontiguousarray(inside)).to(decoded)

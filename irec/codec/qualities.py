@@ -1,4 +1,4 @@
-"""What a quality means: a number in the file, a lambda for training, a position for the model.
+"""What a quality means: a number in the file, a lambda for training, an anchor position of a model.
 
 A lossy file stores its quality as a number from 0 to 200. Between the first and the last of the
 model's lambdas it runs evenly through the anchors, and between neighbours evenly on a logarithmic
@@ -57,14 +57,14 @@ class Qualities:
         """Return the quality that a file was made for; None where the model has one."""
         return 100.0 * index / _MAX_INDEX if self.has_quality else None
 
-    def position_of(self, index: int) -> float:
-        """Where among the model's anchors a quality lies."""
+    def anchor_position_of(self, index: int) -> float:
+        """Where among the model's anchors a quality lies: 0 at the first."""
         return index * (len(self.lambdas) - 1) / _MAX_INDEX
 
     def lambda_of(self, index: int) -> float:
         """Return the lambda of 255^2 lambda MSE + bits per pixel that a quality stands for."""
-        position = torch.tensor([self.position_of(index)], dtype=torch.float64)
-        return float(lambda_at(position, self.lambdas))
+        anchor_position = torch.tensor([self.anchor_position_of(index)], dtype=torch.float64)
+        return float(lambda_at(anchor_position, self.lambdas))
 
     def nearest_anchor(self, index: int) -> int:
         """Return the anchor whose statistics such a file is laid out with; in integers alone."""

@@ -10,6 +10,7 @@ from irec.bitstream import (
     STORED,
     Bitstream,
     Header,
+    SideInfoModel,
     TilePlan,
     load_stored,
     store,
@@ -74,4 +75,4 @@ class StoredCodec(Codec):
         return self._tile_plan(header)
 
     def _tile_plan(self, header: Header) -> TilePlan:
-        return TilePlan(self.profile.side_info_model((), ()), ())
+        return TilePlan(SideInfoModel((), ()), ())

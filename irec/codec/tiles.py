@@ -15,7 +15,7 @@ from torch import Tensor
 
 from irec.bitstream import Colour, LogisticParameters
 from irec.errors import UnsupportedImageError
-from irec.images import MAX_SIDE
+from irec.images import check_size
 from irec.models import likelihoods
 
 # Pixels that one generative pass takes together, or one tile where that has more. What it bounds,
@@ -74,10 +74,7 @@ def split_planes(pixels: np.ndarray) -> Planes:
     if pixels.size == 0:
         raise UnsupportedImageError(f"an empty image, {pixels.shape}")
     height, width = pixels.shape[:2]
-    if max(height, width) > MAX_SIDE:
-        raise UnsupportedImageError(
-            f"{width}x{height} pixels; sides of up to {MAX_SIDE:,} fit into a file"
-        )
+    check_size(width, height, None, "an array")
     if height * width > MAX_PIXELS:
         raise UnsupportedImageError(
             f"{width}x{height} pixels are more than irec codes in one file "

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from irec.errors import InvalidParameterError
 
-N_RATES = 80
+N_RHOS = 80
 # Down to deviations of 1e-6, so close that one of them is near what any deviation wants.
-_RATE_EXPONENTS = [j / 2 for j in range(N_RATES)]
+_RATIO_EXPONENTS = [j / 2 for j in range(N_RHOS)]
 _PAPER_EXPONENT = 0.7864636765648174
 
 
 def rho_of_index(rho_index: int) -> float:
     """Return rho, in [0, 1), of an index of the geometric schedule; see `geometric_variances`."""
-    return 1.0 - 2.0 ** -_RATE_EXPONENTS[rho_index]
+    return 1.0 - 2.0 ** -_RATIO_EXPONENTS[rho_index]
 
 
 def geometric_variances(n_steps: int, rho_index: int) -> list[float]:
@@ -30,21 +30,21 @@ def geometric_variances(n_steps: int, rho_index: int) -> list[float]:
 
     Args:
         n_steps: Steps K of the block, at least 1.
-        rho_index: Index j in [0, 80) of the rate 1 - rho, which is 2^(-j/2). With j = 0 all steps
+        rho_index: Index j in [0, 80) of the ratio 1 - rho, which is 2^(-j/2). With j = 0 all steps
             are equal; the larger j, the smaller the last steps: a posterior of deviation s wants a
-            rate near s^2.
+            ratio near s^2.
 
     Raises:
         InvalidParameterError: If an argument is out of range.
     """
-    if n_steps < 1 or not 0 <= rho_index < N_RATES:
+    if n_steps < 1 or not 0 <= rho_index < N_RHOS:
         raise InvalidParameterError(f"No schedule of {n_steps} steps with rho index {rho_index}.")
     if rho_index == 0:
         return [1.0 / n_steps] * n_steps
-    log_rate = -math.log(2.0) * _RATE_EXPONENTS[rho_index]
+    log_ratio = -math.log(2.0) * _RATIO_EXPONENTS[rho_index]
     # Differences of c_k in closed form: subtracting neighbours would lose the small last steps.
-    first = math.expm1(log_rate / n_steps) / math.expm1(log_rate)
-    return [first * math.exp(log_rate * k / n_steps) for k in range(n_steps)]
+    first = math.expm1(log_ratio / n_steps) / math.expm1(log_ratio)
+    return [first * math.exp(log_ratio * k / n_steps) for k in range(n_steps)]
 
 
 def power_law_variances(n_steps: int) -> list[float]:
@@ -99,11 +99,11 @@ def _grid() -> tuple[Tensor, Tensor, Tensor]:
     """Return 1 - c on the grid [g], and each schedule's t(c) and trapezoid weights [80, g]."""
     halvings = [k / 2 for k in range(41)] + [22.0 + 2 * k for k in range(12)]
     remaining = torch.tensor([2.0**-h for h in halvings] + [0.0], dtype=torch.float64)
-    rate = 2.0 ** -torch.tensor(_RATE_EXPONENTS[1:], dtype=torch.float64).unsqueeze(-1)
+    ratio = 2.0 ** -torch.tensor(_RATIO_EXPONENTS[1:], dtype=torch.float64).unsqueeze(-1)
     # 1 - (1 - r) c = r + (1 - r)(1 - c)
-    times = torch.log(rate + (1.0 - rate) * remaining) / torch.log(rate)
+    times = torch.log(ratio + (1.0 - ratio) * remaining) / torch.log(ratio)
     times = torch.cat([(1.0 - remaining).unsqueeze(0), times])
     gaps = times.diff(dim=-1)
-    zero = torch.zeros(N_RATES, 1).double()
+    zero = torch.zeros(N_RHOS, 1).double()
     weights = 0.5 * (torch.cat([gaps, zero], dim=-1) + torch.cat([zero, gaps], dim=-1))
     return remaining, times, weights

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Int64
 from torch import Tensor
 
-from irec.coding.schedule import N_RATES
+from irec.coding.schedule import N_RHOS
 from irec.coding.settings import CoderSettings
 from irec.errors import CorruptFileError
 
@@ -69,7 +69,7 @@ def check_code(
         raise CorruptFileError(
             f"A code of {code.n_steps} steps cannot have indices {tuple(code.indices.shape)}."
         )
-    if not 0 <= code.rho_index < N_RATES:
+    if not 0 <= code.rho_index < N_RHOS:
         raise CorruptFileError(f"There is no schedule number {code.rho_index}.")
     if n_indices and not (
         int(code.indices.min()) >= 0 and int(code.indices.max()) < coder.candidates_per_step

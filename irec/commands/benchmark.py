@@ -1,30 +1,30 @@
 """``irec benchmark``: measure parts of irec without images, weights or a network."""
 
-import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 from torch.distributions import Normal
 
-from irec.coding import CoderSettings, decode, encode, log_ratio_nats
-from irec.coding.faithful import FaithfulSettings, decode_faithful, encode_faithful
+from irec.coding import CoderSettings, SearchSettings, log_ratio_nats
+from irec.coding.faithful import FaithfulSettings
 from irec.commands.batch import check_target
 from irec.commands.benchmark_posteriors import (
+    Code,
     PosteriorRow,
     benchmark_posteriors,
+    our_coder,
+    paper_coder,
     posteriors_table,
 )
 from irec.commands.benchmark_training import benchmark_training
 from irec.commands.options import ForceOption, number
-from irec.files import write_atomically
+from irec.files import write_json
 from irec.terminal import show_table
 
 _KL_NATS = (30.0, 100.0, 300.0)
@@ -110,7 +110,7 @@ def benchmark_coder(
         found = benchmark_posteriors(checkpoint, images, side, quality, console.print)
         show_table(posteriors_table(checkpoint, found))
         if json_path is not None:
-            _write(json_path, found)
+            write_json(json_path, [asdict(row) for row in found])
         return found
     rows = []
     for kl_nats in _KL_NATS:
@@ -120,7 +120,7 @@ def benchmark_coder(
             console.print(f"{name} coder, {kl_nats:.0f} nats: done")
     show_table(_table(rows))
     if json_path is not None:
-        _write(json_path, rows)
+        write_json(json_path, [asdict(row) for row in rows])
     return rows
 
 
@@ -149,45 +149,22 @@ def synthetic_posterior(kl_nats: float, n_dims: int, seed: int) -> tuple[Normal,
     return Normal(mean, variance.sqrt(), validate_args=False), prior
 
 
-_Timed = tuple[float, float, Tensor, float]  # nats sent, seconds, sample, seconds
-_CodeTensor = Callable[[Normal, Normal, int], _Timed]
+_CODERS: dict[str, Code] = {
+    "paper": paper_coder(FaithfulSettings()),
+    "default": our_coder(CoderSettings(), SearchSettings()),
+}
 
 
-def _code_default(posterior: Normal, prior: Normal, seed: int) -> _Timed:
-    code, encode_s = _timed(lambda: encode(posterior, prior, seed))
-    z, decode_s = _timed(lambda: decode(code, prior, seed))
-    return code.n_steps * CoderSettings().nats_per_step, encode_s, z, decode_s
-
-
-def _code_paper(posterior: Normal, prior: Normal, seed: int) -> _Timed:
-    code, encode_s = _timed(lambda: encode_faithful(posterior, prior, seed))
-    z, decode_s = _timed(lambda: decode_faithful(code, prior, seed))
-    return code.n_nats(FaithfulSettings()), encode_s, z, decode_s
-
-
-_CODERS: dict[str, _CodeTensor] = {"paper": _code_paper, "default": _code_default}
-
-
-def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    start = time.perf_counter()
-    return work(), time.perf_counter() - start
-
-
-def _measure(name: str, code: _CodeTensor, kl_nats: float, n_tensors: int) -> CoderRow:
+def _measure(name: str, code: Code, kl_nats: float, n_tensors: int) -> CoderRow:
     def measurements() -> Iterator[tuple[float, float, float, float]]:
         for seed in range(n_tensors):
             posterior, prior = synthetic_posterior(kl_nats, _N_DIMS, seed)
-            sent, encode_s, z, decode_s = code(posterior, prior, seed)
+            sent, encode_s, z, decode_s = code(seed, 0, posterior, prior)
             yield sent, float(log_ratio_nats(z, posterior, prior)), encode_s, decode_s
 
-    code(*synthetic_posterior(1.0, _N_DIMS, 0), 0)  # tables are built at the first use
+    code(0, 0, *synthetic_posterior(1.0, _N_DIMS, 0))  # tables are built at the first use
     means = [sum(column) / n_tensors for column in zip(*measurements(), strict=True)]
     return CoderRow(name, kl_nats, _N_DIMS, *means)
-
-
-def _write(path: Path, rows: list[CoderRow] | list[PosteriorRow]) -> None:
-    text = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
-    write_atomically(path, text, overwrite=True)
 
 
 def _table(rows: list[CoderRow]) -> Table:

@@ -77,7 +77,7 @@ def benchmark_posteriors(
         pairs += enumerate(posteriors_of(codec, path, side, quality))
     rows: list[PosteriorRow] = []
     for name, code in _coders(codec.profile.coder).items():
-        code(0, *_short(pairs[0][1]))  # tables are built, and code compiled, at the first use
+        code(0, 0, *_short(pairs[0][1]))  # tables are built, and code compiled, at the first use
         try:
             rows += _measure(name, code, pairs)
         except InvalidParameterError as error:
@@ -120,49 +120,56 @@ def posteriors_table(checkpoint: str, rows: Sequence[PosteriorRow]) -> Table:
     return table
 
 
-_Coded = tuple[float, float, Tensor, float]  # nats sent, seconds, sample, seconds
-_Code = Callable[[int, Normal, Normal], _Coded]
+# Nats sent, seconds, sample, seconds.
+_Coded = tuple[float, float, Tensor, float]
+# Takes seed, number of the tensor, posterior and prior.
+Code = Callable[[int, int, Normal, Normal], _Coded]
 
 
-def _coders(coder: CoderSettings) -> dict[str, _Code]:
+def _coders(coder: CoderSettings) -> dict[str, Code]:
     coders = {
-        f"paper, {sampler}": _paper_coder(FaithfulSettings(sampler=sampler)) for sampler in Sampler
+        f"paper, {sampler}": paper_coder(FaithfulSettings(sampler=sampler)) for sampler in Sampler
     }
-    ours = {f"irec, effort {effort}": _our_coder(coder, effort) for effort in _EFFORTS}
+    ours = {
+        f"irec, effort {effort}": our_coder(coder, SearchSettings.from_effort(effort))
+        for effort in _EFFORTS
+    }
     return coders | ours
 
 
-def _paper_coder(settings: FaithfulSettings) -> _Code:
-    def code(tensor: int, posterior: Normal, prior: Normal) -> _Coded:
+def paper_coder(settings: FaithfulSettings) -> Code:
+    """Return what codes a tensor as the paper does, and decodes it."""
+
+    def code(seed: int, tensor: int, posterior: Normal, prior: Normal) -> _Coded:
         start = time.perf_counter()
-        found = encode_faithful(posterior, prior, 0, tensor=tensor, settings=settings)
+        found = encode_faithful(posterior, prior, seed, tensor=tensor, settings=settings)
         between = time.perf_counter()
-        z = decode_faithful(found, prior, 0, tensor=tensor, settings=settings)
+        z = decode_faithful(found, prior, seed, tensor=tensor, settings=settings)
         return found.n_nats(settings), between - start, z, time.perf_counter() - between
 
     return code
 
 
-def _our_coder(coder: CoderSettings, effort: int) -> _Code:
-    search = SearchSettings.from_effort(effort)
+def our_coder(coder: CoderSettings, search: SearchSettings) -> Code:
+    """Return what codes a tensor as files have it, and decodes it."""
 
-    def code(tensor: int, posterior: Normal, prior: Normal) -> _Coded:
+    def code(seed: int, tensor: int, posterior: Normal, prior: Normal) -> _Coded:
         start = time.perf_counter()
-        found = encode(posterior, prior, 0, tensor=tensor, coder=coder, search=search)
+        found = encode(posterior, prior, seed, tensor=tensor, coder=coder, search=search)
         between = time.perf_counter()
-        z = decode(found, prior, 0, tensor=tensor, coder=coder)
+        z = decode(found, prior, seed, tensor=tensor, coder=coder)
         sent = found.n_bits(coder) * math.log(2.0)
         return sent, between - start, z, time.perf_counter() - between
 
     return code
 
 
-def _measure(name: str, code: _Code, pairs: Sequence[tuple[int, Pair]]) -> Iterator[PosteriorRow]:
+def _measure(name: str, code: Code, pairs: Sequence[tuple[int, Pair]]) -> Iterator[PosteriorRow]:
     for kind in ("dense", "diffuse"):
         chosen = [(tensor, pair) for tensor, pair in pairs if _kind(*pair) == kind]
         sums = [0.0] * 5
         for tensor, pair in chosen:
-            sent, encode_s, z, decode_s = code(tensor, *pair)
+            sent, encode_s, z, decode_s = code(0, tensor, *pair)
             kl, log_ratio = float(kl_nats(*pair)), float(log_ratio_nats(z, *pair))
             of_one = (kl, sent, log_ratio, encode_s, decode_s)
             sums = [total + value for total, value in zip(sums, of_one, strict=True)]

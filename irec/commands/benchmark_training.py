@@ -1,7 +1,6 @@
 """``irec benchmark training``: images per second of training steps, in each way to run them."""
 
 import contextlib
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from irec.commands.batch import check_target
 from irec.commands.options import DeviceOption, ForceOption, check_device, number
-from irec.files import write_atomically
+from irec.files import write_json
 from irec.models.likelihoods import LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.sources import PosteriorSampler
@@ -110,8 +109,7 @@ def benchmark_training(
     ]
     show_table(_table(rows))
     if json_path is not None:
-        text = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
-        write_atomically(json_path, text, overwrite=True)
+        write_json(json_path, [asdict(row) for row in rows])
     return rows
 
 

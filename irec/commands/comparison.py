@@ -1,16 +1,15 @@
 """``irec evaluate`` of images: our checkpoints and other codecs on the same pictures."""
 
-import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irec.commands.jobs import UsageError
 from irec.defaults import DEFAULT_LOSSY_CHECKPOINT
 from irec.errors import IrecError
-from irec.files import write_atomically
+from irec.files import write_json
 from irec.terminal import say, show_table
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def evaluate_images(
         raise UsageError(
             f"--codecs {codecs!r} names none; name checkpoints, or some of {', '.join(known)}"
         )
-    images = list(_images(sources))[:max_images]
+    images = _images(sources, max_images)
     measured: list[Measurement] = []
     for name in names:
         if name not in known:
@@ -59,9 +58,8 @@ def evaluate_images(
             say(f"{name} is left out: {reason}", sys.stderr)
         else:
             measured += _theirs(known[name], images)
-    text = json.dumps(as_document(measured), indent=1, allow_nan=False)
     output.mkdir(parents=True, exist_ok=True)
-    write_atomically(output / "measurements.json", text + "\n", overwrite=True)
+    write_json(output / "measurements.json", as_document(measured))
     show_measurements(by_codec(measured))
     _write_compressai(output, by_codec(measured))
     say(f"{len(measured)} measurements: {output / 'measurements.json'}")
@@ -81,20 +79,18 @@ def show_measurements(groups: "Mapping[str, Sequence[Measurement]]") -> None:
         show_table(_bd_rates_table(lossy))
 
 
-def _images(sources: Sequence[Path]) -> "Iterator[NamedImage]":
-    """All images in RGB or grey, without alpha: not all codecs know it."""
-    from irec.datamodules.batches import NamedImage
-    from irec.datamodules.image_files import read_array
-    from irec.images import image_paths, read_image, without_alpha
+def _images(sources: Sequence[Path], max_images: int | None) -> "list[NamedImage]":
+    """Images in RGB or grey, without alpha: not all codecs know it."""
+    from irec.datamodules.batches import ImageListDataset
+    from irec.datamodules.image_files import list_images
+    from irec.images import without_alpha
 
-    for source in sources:
-        if source.suffix == ".npy":
-            for index, pixels in enumerate(read_array(source)):
-                yield NamedImage(f"{source.stem}_{index:05d}", pixels)
-            continue
-        for path in image_paths(source) if source.is_dir() else [source]:
-            name = str(path.relative_to(source)) if source.is_dir() else path.name
-            yield NamedImage(name, without_alpha(read_image(path)).copy())
+    listed = [item for source in sources for item in list_images(source)]
+    images = ImageListDataset(listed[:max_images])
+    return [
+        image._replace(pixels=without_alpha(image.pixels).copy())
+        for image in map(images.__getitem__, range(len(images)))
+    ]
 
 
 def _ours(
@@ -186,6 +182,5 @@ def _write_compressai(output: Path, groups: "Mapping[str, Sequence[Measurement]]
 
     for label, part in groups.items():
         if not is_lossless(part):
-            text = json.dumps(compressai_document(label, part), indent=1)
             name = "-".join(re.findall(r"[a-z0-9]+", label.lower()))
-            write_atomically(output / f"compressai-{name}.json", text + "\n", overwrite=True)
+            write_json(output / f"compressai-{name}.json", compressai_document(label, part))

@@ -1,6 +1,5 @@
 """``irec evaluate`` and ``irec plot``: operating points, BD-rates and curves of lossy results."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from irec.commands.comparison import DEFAULT_CODECS, evaluate_images
 from irec.commands.jobs import UsageError
 from irec.commands.options import ForceOption, PlotOption, number
 from irec.defaults import DEFAULT_EFFORT
-from irec.files import write_atomically
+from irec.files import write_json
 from irec.terminal import say, show_table
 
 if TYPE_CHECKING:
@@ -114,8 +113,7 @@ def evaluate(
                 "operating_points": [without_infinity(asdict(point)) for point in points],
                 "bd_rates": [asdict(comparison) for comparison in comparisons],
             }
-            text = json.dumps(document, indent=2, allow_nan=False)
-            write_atomically(json_path, text + "\n", overwrite=True)
+            write_json(json_path, document)
 
 
 def plot(

@@ -1,13 +1,12 @@
 """What becomes of one job."""
 
-import contextlib
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from types import FrameType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from irec.commands.jobs import Job
 from irec.errors import IrecError, ran_out_of_memory
@@ -90,18 +89,23 @@ def attempt(work: Work, job: Job) -> Outcome:
     return Outcome(job, done, seconds=time.perf_counter() - start)
 
 
-@contextlib.contextmanager
-def leaving_on_sigterm() -> Iterator[None]:
+def leaving_on_sigterm() -> AbstractContextManager[None]:
     """Make SIGTERM an exception, so that bars and unfinished files are cleared away."""
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def leave(*_: object) -> None:
         raise SystemExit(EXIT_TERMINATED)
 
+    return handling(signal.SIGTERM, leave)
+
+
+@contextmanager
+def handling(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Handle a signal in the block, as far as this is the thread that signals come to."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, leave)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)

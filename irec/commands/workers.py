@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from irec.commands.jobs import Job
-from irec.commands.outcomes import Outcome, Watch, Work, attempt, leaving_on_sigterm
+from irec.commands.outcomes import Outcome, Watch, Work, attempt, handling, leaving_on_sigterm
 from irec.errors import IrecError
 from irec.progress import listening
 
@@ -85,7 +85,8 @@ class Team:
         ours, theirs = _SPAWN.Pipe()
         given = (theirs, self._work, self._n_workers)
         process = _SPAWN.Process(target=_serve, args=given, daemon=True)
-        with _ignoring_ctrl_c():
+        # Terminals send Ctrl-C to all: new processes ignore it, the first one ends them.
+        with handling(signal.SIGINT, signal.SIG_IGN):
             process.start()
         theirs.close()
         self._processes.append(process)
@@ -175,16 +176,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-@contextlib.contextmanager
-def _ignoring_ctrl_c() -> Iterator[None]:
-    """Let a new process ignore it, which terminals send to all: the first one ends the others."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

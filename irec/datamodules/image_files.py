@@ -65,10 +65,16 @@ def read_array(path: Path) -> UInt8[np.ndarray, "n h w 3"]:
 
 def read_sources(sources: Sequence[str | Path]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """All images of folders, image files and .npy arrays, in order."""
-    for source in map(Path, sources):
-        if source.suffix == ".npy":
-            yield from read_array(source)
-        elif source.is_dir():
-            yield from (read_rgb(path) for path in image_paths(source))
-        else:
-            yield read_rgb(source)
+    for source in sources:
+        for _, image in list_images(source):
+            yield read_rgb(image) if isinstance(image, Path) else image
+
+
+def list_images(source: str | Path) -> list[tuple[str, Path | UInt8[np.ndarray, "_h _w 3"]]]:
+    """Names and places of the images of one source; arrays' images are called by their index."""
+    path = Path(source)
+    if path.suffix == ".npy":
+        return [(f"{path.stem}_{i:05d}", image) for i, image in enumerate(read_array(path))]
+    if path.is_dir():
+        return [(str(p.relative_to(path)), p) for p in image_paths(path)]
+    return [(path.name, path)]

@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
 from irec.datamodules.crops import CropDataset
-from irec.datamodules.image_files import read_array
+from irec.datamodules.image_files import list_images
 from irec.datamodules.image_store import decoded_once
 from irec.errors import DataError
-from irec.images import image_paths
 
 
 class ImageFolderDataModule(ImageDataModule):
@@ -70,7 +67,7 @@ class ImageFolderDataModule(ImageDataModule):
             crops.cells = crops.cells[: self.max_val_crops]
             self.val_set = self.test_set = crops
         if stage == "predict":
-            items = [item for source in self._named("predict") for item in _list_images(source)]
+            items = [item for source in self._named("predict") for item in list_images(source)]
             self.predict_set = ImageListDataset(items[: self.max_predict_images])
 
     def _named(self, which: str) -> list[str]:
@@ -79,13 +76,3 @@ class ImageFolderDataModule(ImageDataModule):
                 f"no images named: give --data.{which} a folder, a file or a .npy array"
             )
         return self.sources[which]
-
-
-def _list_images(source: str) -> list[tuple[str, Path | np.ndarray]]:
-    """Names and places of the images of one source; arrays' images are called by their index."""
-    path = Path(source)
-    if path.suffix == ".npy":
-        return [(f"{path.stem}_{i:05d}", image) for i, image in enumerate(read_array(path))]
-    if path.is_dir():
-        return [(str(p.relative_to(path)), p) for p in image_paths(path)]
-    return [(path.name, path)]

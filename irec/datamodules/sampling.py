@@ -8,6 +8,11 @@ from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
 
+def run_seed() -> int:
+    """Where Lightning's seed_everything leaves the seed, for processes that it starts too."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
 @runtime_checkable
 class EpochDataset(Protocol):
     """Training images whose shifts and flips are drawn for a whole epoch."""
@@ -40,8 +45,7 @@ class EpochSampler(DistributedSampler):
             n_processes: That share the images; what does not fill all equally is left out.
             rank: Of this process.
         """
-        # Where Lightning's seed_everything leaves the seed, for processes that it starts.
-        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        seed = run_seed()
         super().__init__(
             dataset,  # type: ignore[arg-type]
             n_processes,

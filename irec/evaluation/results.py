@@ -18,22 +18,7 @@ from irec.evaluation.lossy_results import (
     lossy_totals,
     operating_points,
 )
-from irec.files import write_atomically
-
-__all__ = [
-    "RESULT_FILES",
-    "ImageResult",
-    "LossyResult",
-    "Results",
-    "Row",
-    "read_results",
-    "results_table",
-    "row_as_dict",
-    "row_from_dict",
-    "totals",
-    "without_infinity",
-    "write_results",
-]
+from irec.files import read_file, write_atomically, write_json
 
 
 @dataclass(frozen=True)
@@ -203,8 +188,7 @@ def write_results(
         "total": without_infinity(totals(rows)),
         **_dispatch(rows, lambda _: {}, _operating_points_entry),
     }
-    text = json.dumps(document, indent=2, allow_nan=False)
-    write_atomically(folder / "results.json", text + "\n", overwrite=True)
+    write_json(folder / "results.json", document)
 
 
 def read_results(path: Path) -> Results:
@@ -214,9 +198,7 @@ def read_results(path: Path) -> Results:
         DataError: The file is absent, unreadable, or not of that form.
     """
     try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        document = json.loads(read_file(path))
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error})") from error
     try:

@@ -133,11 +133,11 @@ class LossyModule(TrainingModule):
             f"lossy models need crops of {needed}, not {height}x{width}: see --data.crop_size"
         )
 
-    def _terms(self, images: UInt8[Tensor, "n 3 h w"], position: Tensor) -> _Terms:
+    def _terms(self, images: UInt8[Tensor, "n 3 h w"], anchor_position: Tensor) -> _Terms:
         self._check_crops(images)
         pixels = images.float().contiguous(memory_format=self.memory_format)
         source = PosteriorSampler()
-        decoded = self.model(pixels, source, position)
+        decoded = self.model(pixels, source, anchor_position)
         of_tensors = [kl.float().sum((1, 2, 3)) for kl in source.kl_nats]
         bits = torch.stack(of_tensors) / math.log(2.0)
         active = [(kl > _ACTIVE_NATS).float().mean((1, 2, 3)) for kl in source.kl_nats]
@@ -153,9 +153,10 @@ class LossyModule(TrainingModule):
 
     def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
         """Loss of a batch, each image with a lambda of its own where the model serves several."""
-        position = torch.rand(len(batch), device=self.device) * (len(self.model.config.lambdas) - 1)
-        trade_off = lambda_at(position, self.model.config.lambdas) * self.log_steered.exp()
-        terms = self._terms(batch, position)
+        lambdas = self.model.config.lambdas
+        anchor_position = torch.rand(len(batch), device=self.device) * (len(lambdas) - 1)
+        trade_off = lambda_at(anchor_position, lambdas) * self.log_steered.exp()
+        terms = self._terms(batch, anchor_position)
         distortion = self._distortion(terms, batch)
         bpp = terms.bpp.sum(0)
         self.log("train/bpp", bpp.detach().mean(), prog_bar=True)
@@ -170,7 +171,7 @@ class LossyModule(TrainingModule):
         self.log("train/kl_weight", self._kl_weight())
         self._steer(bpp.mean())
         # Otherwise images that are given many bits would count for more than the others.
-        weight = (_middle(self.model.config.lambdas) / trade_off).sqrt()
+        weight = (_middle(lambdas) / trade_off).sqrt()
         return (weight * (trade_off * distortion + self._kl_weight() * bpp)).mean()
 
     def _kl_weight(self) -> float:
@@ -213,16 +214,16 @@ class LossyModule(TrainingModule):
     def reconstruct(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:
         """Images through one posterior sample each, at rates from the lowest to the highest."""
         highest = len(self.model.config.lambdas) - 1
-        position = torch.linspace(0.0, float(highest), len(images), device=images.device)
-        decoded = self.model(images.float(), PosteriorSampler(), position)
+        anchor_position = torch.linspace(0.0, float(highest), len(images), device=images.device)
+        decoded = self.model(images.float(), PosteriorSampler(), anchor_position)
         return decoded.round().clamp(0, 255).byte()
 
     @torch.no_grad()
     def sample(self, n: int, height: int, width: int) -> UInt8[Tensor, "n 3 h w"]:
         """Images that the model dreams up: both latent tensors from their priors."""
         highest = len(self.model.config.lambdas) - 1
-        position = torch.linspace(0.0, float(highest), n, device=self.device)
-        decoded = self.model.generate(PriorSampler(), None, height, width, position)
+        anchor_position = torch.linspace(0.0, float(highest), n, device=self.device)
+        decoded = self.model.generate(PriorSampler(), None, height, width, anchor_position)
         return decoded.round().clamp(0, 255).byte()
 
     def make_optimizer(self) -> torch.optim.Optimizer:

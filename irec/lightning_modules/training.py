@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 from dataclasses import asdict
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,6 +12,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from irec.datamodules.sampling import run_seed
 from irec.errors import CheckpointError, InvalidParameterError, TrainingError
 from irec.metrics.set_means import SetMeans
 from irec.models.checkpoint import Checkpoint
@@ -259,11 +259,6 @@ class _Evaluation(NamedTuple):
 
     which: int
     counts: bool
-
-
-def run_seed() -> int:
-    """Where Lightning's seed_everything leaves the seed, for processes that it starts too."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
 def _seed(*place: int) -> None:

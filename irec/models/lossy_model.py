@@ -1,8 +1,8 @@
 """What lossy models have in common: two passes, cut where latents stand at 1/16 of the image.
 
 One model serves many qualities: features are scaled and shifted, and tables read, as the trade-off
-lambda asks. Whatever is learned is learned at a few lambdas (anchors); a position between 0 and the
-number of anchors less one says between which of them an image's lambda lies.
+lambda asks. Whatever is learned is learned at a few lambdas (anchors); an anchor position between 0
+and the number of anchors less one says between which of them an image's lambda lies.
 """
 
 import itertools
@@ -48,12 +48,12 @@ class LossyModel(nn.Module):
         raise NotImplementedError
 
     def analyse(
-        self, pixels: Float[Tensor, "n 3 h w"], position: Float[Tensor, " n"]
+        self, pixels: Float[Tensor, "n 3 h w"], anchor_position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n _c h16 w16"]:
         """Return the local part of :meth:`infer`."""
         raise NotImplementedError
 
-    def evidence(self, analysed: Float[Tensor, "n _c h16 w16"], position: Tensor) -> Any:
+    def evidence(self, analysed: Float[Tensor, "n _c h16 w16"], anchor_position: Tensor) -> Any:
         """Return the rest of :meth:`infer`."""
         raise NotImplementedError
 
@@ -63,32 +63,32 @@ class LossyModel(nn.Module):
         evidence: Any,
         height: int,
         width: int,
-        position: Float[Tensor, " n"],
+        anchor_position: Float[Tensor, " n"],
     ) -> Float[Tensor, "n _c h16 w16"]:
         """:meth:`generate` as far as the latents, and whatever else the synthesis needs."""
         raise NotImplementedError
 
     def synthesise(
-        self, latents: Float[Tensor, "n _c h16 w16"], position: Float[Tensor, " n"]
+        self, latents: Float[Tensor, "n _c h16 w16"], anchor_position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n 3 h w"]:
         """Return the rest of :meth:`generate`."""
         raise NotImplementedError
 
-    def coefficient_noise(self, position: Float[Tensor, " n"]) -> Tensor | None:
+    def coefficient_noise(self, anchor_position: Float[Tensor, " n"]) -> Tensor | None:
         """Return the standard deviation, [n, c, 1, 1], of the noise of sent coefficients.
 
         None where the evidence has no attribute `coefficients` whose noisy values are the latents.
         """
         return None
 
-    def infer(self, pixels: Float[Tensor, "n 3 h w"], position: Float[Tensor, " n"]) -> Any:
+    def infer(self, pixels: Float[Tensor, "n 3 h w"], anchor_position: Float[Tensor, " n"]) -> Any:
         """Bottom-up pass.
 
         Args:
             pixels: Grey levels 0 .. 255 in floating point.
-            position: Of each image's lambda among the anchors.
+            anchor_position: Of each image's lambda among the anchors.
         """
-        return self.evidence(self.analyse(pixels, position), position)
+        return self.evidence(self.analyse(pixels, anchor_position), anchor_position)
 
     def generate(
         self,
@@ -96,7 +96,7 @@ class LossyModel(nn.Module):
         evidence: Any,
         height: int,
         width: int,
-        position: Float[Tensor, " n"],
+        anchor_position: Float[Tensor, " n"],
     ) -> Float[Tensor, "n 3 h w"]:
         """Top-down pass, the same for sampling, encoding and decoding.
 
@@ -105,38 +105,45 @@ class LossyModel(nn.Module):
             evidence: Of :meth:`infer`, or None where no image is at hand.
             height: Of the images in pixels, a multiple of `stride`.
             width: likewise.
-            position: As for :meth:`infer`; its length is the number of images.
+            anchor_position: As for :meth:`infer`; its length is the number of images.
 
         Returns:
             The images in grey levels, neither rounded nor clipped to 0 .. 255.
         """
-        return self.synthesise(self.latents(source, evidence, height, width, position), position)
+        latents = self.latents(source, evidence, height, width, anchor_position)
+        return self.synthesise(latents, anchor_position)
 
     def forward(
-        self, pixels: Float[Tensor, "n 3 h w"], source: LatentSource, position: Float[Tensor, " n"]
+        self,
+        pixels: Float[Tensor, "n 3 h w"],
+        source: LatentSource,
+        anchor_position: Float[Tensor, " n"],
     ) -> Float[Tensor, "n 3 h w"]:
         """Inference followed by generation: what training and encoding run."""
         height, width = pixels.shape[2:]
-        return self.generate(source, self.infer(pixels, position), height, width, position)
+        evidence = self.infer(pixels, anchor_position)
+        return self.generate(source, evidence, height, width, anchor_position)
 
 
-def lambda_at(position: Float[Tensor, " n"], lambdas: Sequence[float]) -> Float[Tensor, " n"]:
-    """Return the lambda of each place among the anchors: even on a logarithmic scale between two.
+def lambda_at(
+    anchor_position: Float[Tensor, " n"], lambdas: Sequence[float]
+) -> Float[Tensor, " n"]:
+    """Return the lambda of each anchor position: even on a logarithmic scale between two.
 
     Args:
-        position: From 0 to the number of anchors less one.
+        anchor_position: From 0 to the number of anchors less one.
         lambdas: Of the anchors, ascending.
     """
-    anchors = position.new_tensor(lambdas)
-    left = position.long()
+    anchors = anchor_position.new_tensor(lambdas)
+    left = anchor_position.long()
     right = (left + 1).clamp(max=len(lambdas) - 1)
-    return anchors[left] * (anchors[right] / anchors[left]) ** (position - left)
+    return anchors[left] * (anchors[right] / anchors[left]) ** (anchor_position - left)
 
 
-def _neighbours(position: Float[Tensor, " n"], n_anchors: int) -> Float[Tensor, "n a"]:
+def _neighbours(anchor_position: Float[Tensor, " n"], n_anchors: int) -> Float[Tensor, "n a"]:
     """Weights of the anchors: a hat around each, so that the two neighbours' sum to one."""
-    anchors = torch.arange(n_anchors, device=position.device, dtype=position.dtype)
-    return (1.0 - (position[:, None] - anchors).abs()).clamp(min=0.0)
+    anchors = torch.arange(n_anchors, device=anchor_position.device, dtype=anchor_position.dtype)
+    return (1.0 - (anchor_position[:, None] - anchors).abs()).clamp(min=0.0)
 
 
 class GainUnit(nn.Module):
@@ -155,12 +162,12 @@ class GainUnit(nn.Module):
             self.shift = nn.Parameter(torch.zeros(n_anchors, channels))
 
     def forward(
-        self, x: Float[Tensor, "n c h w"], position: Float[Tensor, " n"]
+        self, x: Float[Tensor, "n c h w"], anchor_position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n c h w"]:
-        """Apply the gains and shifts of each image's place among the anchors."""
+        """Apply the gains and shifts of each image's anchor position."""
         if self.n_anchors == 1:
             return x
-        weights = _neighbours(position, self.n_anchors)
+        weights = _neighbours(anchor_position, self.n_anchors)
         gain = torch.exp(weights @ self.log_gain.to(weights.dtype))
         shift = weights @ self.shift.to(weights.dtype)
         return x * gain[:, :, None, None].to(x.dtype) + shift[:, :, None, None].to(x.dtype)
@@ -174,9 +181,9 @@ class AnchorTable(nn.Module):
         super().__init__()
         self.values = nn.Parameter(torch.zeros(n_anchors, channels))
 
-    def forward(self, position: Float[Tensor, " n"]) -> Float[Tensor, "n c 1 1"]:
-        """Return the numbers of each image's place among the anchors."""
-        weights = _neighbours(position, len(self.values))
+    def forward(self, anchor_position: Float[Tensor, " n"]) -> Float[Tensor, "n c 1 1"]:
+        """Return the numbers of each image's anchor position."""
+        weights = _neighbours(anchor_position, len(self.values))
         # No matrix product: autocast would take it to half precision.
         values = (weights[:, :, None] * self.values.to(weights.dtype)).sum(1)
         return values[:, :, None, None]

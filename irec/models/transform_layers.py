@@ -127,10 +127,10 @@ class Correction(nn.Module):
         self.rate = GainUnit(s, anchors)
         self.last = _zero(nn.Conv2d(s, z, 1))
 
-    def forward(self, normalised: Tensor, position: Tensor) -> Tensor:
+    def forward(self, normalised: Tensor, anchor_position: Tensor) -> Tensor:
         """Return the correction, like `normalised` in standard deviations of the coefficients."""
         x = _activation(self.first(normalised))
-        x = self.rate(_activation(self.second(x)), position)
+        x = self.rate(_activation(self.second(x)), anchor_position)
         return full_precision(self.last(x))
 
 
@@ -156,7 +156,7 @@ class HyperAnalysis(nn.Module):
             for i in range(min(h, n_energies)):
                 self.energies.weight[i, i] = 1.0 if i < 3 else 0.5
 
-    def forward(self, normalised: Tensor, features: Tensor, position: Tensor) -> Normal:
+    def forward(self, normalised: Tensor, features: Tensor, anchor_position: Tensor) -> Normal:
         """Return the posterior of z2."""
         starts = (0, *self.slices[:-1])
         squares = normalised.square()
@@ -168,7 +168,7 @@ class HyperAnalysis(nn.Module):
         x = _activation(self.third(_activation(self.second(x))))
         mean, raw = full_precision(self.heads(x)).chunk(2, 1)
         mean = saturated(mean + full_precision(self.energies(known)))
-        scale = torch.exp(self.log_scale(position) + raw.clamp(_MIN_RAW, _MAX_RAW))
+        scale = torch.exp(self.log_scale(anchor_position) + raw.clamp(_MIN_RAW, _MAX_RAW))
         return _normal(mean, scale)
 
 
@@ -181,10 +181,10 @@ class TopPrior(nn.Module):
         self.mean = AnchorTable(config.hyper_channels, len(config.lambdas))
         self.log_scale = AnchorTable(config.hyper_channels, len(config.lambdas))
 
-    def forward(self, height: int, width: int, position: Tensor) -> Normal:
+    def forward(self, height: int, width: int, anchor_position: Tensor) -> Normal:
         """Return the prior of z2, `height` x `width` positions for each image."""
         shape = (-1, -1, height, width)
-        mean, log_scale = self.mean(position), self.log_scale(position)
+        mean, log_scale = self.mean(anchor_position), self.log_scale(anchor_position)
         return _normal(mean.expand(shape), log_scale.exp().expand(shape))
 
 
@@ -199,9 +199,9 @@ class HyperSynthesis(nn.Module):
         self.second = nn.ConvTranspose2d(s, s, 4, stride=2, padding=1)
         self.rate = GainUnit(s, len(config.lambdas))
 
-    def forward(self, z2: Tensor, position: Tensor) -> Tensor:
+    def forward(self, z2: Tensor, anchor_position: Tensor) -> Tensor:
         """Return the state at 1/16 of the resolution."""
-        return self.rate(self.second(_activation(self.first(saturated(z2)))), position)
+        return self.rate(self.second(_activation(self.first(saturated(z2)))), anchor_position)
 
 
 class Head(nn.Module):
@@ -215,9 +215,9 @@ class Head(nn.Module):
         self.first = near(s, s)
         self.last = _zero(nn.Conv2d(s, n_out, 1))
 
-    def forward(self, state: Tensor, position: Tensor) -> Tensor:
+    def forward(self, state: Tensor, anchor_position: Tensor) -> Tensor:
         """Numbers for each position, in single precision at least."""
-        x = _activation(self.first(_activation(self.rate(state, position))))
+        x = _activation(self.first(_activation(self.rate(state, anchor_position))))
         with torch.autocast(x.device.type, enabled=False):
             return self.last(full_precision(x))
 
@@ -238,13 +238,13 @@ class Deblocking(nn.Module):
         self.rates = nn.ModuleList([GainUnit(c, anchors) for _ in range(2)])
         nn.init.normal_(self.side.last.weight, std=0.05)
 
-    def forward(self, blocks: Tensor, state: Tensor, position: Tensor) -> Tensor:
+    def forward(self, blocks: Tensor, state: Tensor, anchor_position: Tensor) -> Tensor:
         """Return the image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
-        cells = _cells(blocks + self.head(state, position))
-        side = functional.pixel_shuffle(self.side(state, position), CELL)
-        x = self.rates[0](self.first(torch.cat([4.0 * cells, side], 1)), position)
+        cells = _cells(blocks + self.head(state, anchor_position))
+        side = functional.pixel_shuffle(self.side(state, anchor_position), CELL)
+        x = self.rates[0](self.first(torch.cat([4.0 * cells, side], 1)), anchor_position)
         x = x + self.third(_activation(self.second(_activation(x))))
-        x = self.last(_activation(self.rates[1](x, position)))
+        x = self.last(_activation(self.rates[1](x, anchor_position)))
         # Half precision ends here: it holds 256 grey levels with an error of half a level.
         return 255.0 * (functional.pixel_shuffle(cells + full_precision(x), CELL) + 0.5)
 

@@ -107,20 +107,20 @@ class TransformVAE(LossyModel):
         return dims
 
     def analyse(
-        self, pixels: Float[Tensor, "n 3 h w"], position: Float[Tensor, " n"]
+        self, pixels: Float[Tensor, "n 3 h w"], anchor_position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n z h16 w16"]:
         """Return the coefficients."""
         deviation = self._deviation()
         with torch.autocast(pixels.device.type, enabled=False):
             linear = self.transform.analyse(pixels)
-        return linear + deviation * self.correction(saturated(linear / deviation), position)
+        return linear + deviation * self.correction(saturated(linear / deviation), anchor_position)
 
     def evidence(
-        self, coefficients: Float[Tensor, "n z h w"], position: Float[Tensor, " n"]
+        self, coefficients: Float[Tensor, "n z h w"], anchor_position: Float[Tensor, " n"]
     ) -> TransformEvidence:
         """Return the coefficients and the posterior of z2."""
         normalised = coefficients / self._deviation()
-        top = self.hyper_analysis(normalised, self._features(coefficients), position)
+        top = self.hyper_analysis(normalised, self._features(coefficients), anchor_position)
         return TransformEvidence(coefficients, top)
 
     def latents(
@@ -129,35 +129,35 @@ class TransformVAE(LossyModel):
         evidence: TransformEvidence | None,
         height: int,
         width: int,
-        position: Float[Tensor, " n"],
+        anchor_position: Float[Tensor, " n"],
     ) -> Float[Tensor, "n c h w"]:
         """z1 and the state before its last slice, in the channels.
 
         The source is asked for z2, then for z1 slice by slice, interleaved ones half by half.
         """
-        prior = self.top_prior(height // self.stride, width // self.stride, position)
+        prior = self.top_prior(height // self.stride, width // self.stride, anchor_position)
         z2 = source(prior, None if evidence is None else evidence.top, 0)
-        state = self.hyper_synthesis(z2, position)
+        state = self.hyper_synthesis(z2, anchor_position)
         slices: list[Tensor] = []
         for index, (start, end) in enumerate(itertools.pairwise((0, *self.config.slices))):
             y = None if evidence is None else evidence.coefficients[:, start:end]
-            slices.append(self._slice(source, index, state, y, position))
+            slices.append(self._slice(source, index, state, y, anchor_position))
             if index < len(self.embeddings):
                 state = state + self.embeddings[index](self._features(slices[-1], start))
         return torch.cat([*slices, state], 1)
 
     def synthesise(
-        self, latents: Float[Tensor, "n c h16 w16"], position: Float[Tensor, " n"]
+        self, latents: Float[Tensor, "n c h16 w16"], anchor_position: Float[Tensor, " n"]
     ) -> Float[Tensor, "n 3 h w"]:
         """Return the image from what :meth:`latents` gives."""
         z1, state = latents.split([self.config.latent_channels, self.config.state_channels], 1)
         with torch.autocast(z1.device.type, enabled=False):
             blocks = self.transform.synthesise(full_precision(z1))
-        return self.deblocking(blocks, state, position)
+        return self.deblocking(blocks, state, anchor_position)
 
-    def coefficient_noise(self, position: Float[Tensor, " n"]) -> Float[Tensor, "n z 1 1"]:
+    def coefficient_noise(self, anchor_position: Float[Tensor, " n"]) -> Float[Tensor, "n z 1 1"]:
         """Return the root of the water level."""
-        return torch.exp(0.5 * self.log_water(position))
+        return torch.exp(0.5 * self.log_water(anchor_position))
 
     def _deviation(self) -> Float[Tensor, "z 1 1"]:
         return self.log_deviation.exp()[:, None, None]
@@ -168,12 +168,17 @@ class TransformVAE(LossyModel):
         return torch.cat([saturated(x), torch.log(x.abs() + _MAGNITUDE_FLOOR)], 1)
 
     def _slice(
-        self, source: LatentSource, index: int, state: Tensor, y: Tensor | None, position: Tensor
+        self,
+        source: LatentSource,
+        index: int,
+        state: Tensor,
+        y: Tensor | None,
+        anchor_position: Tensor,
     ) -> Float[Tensor, "n c h w"]:
         """Ask for a slice of z1, or for one half of it and then the other."""
         channel = (0, *self.config.slices)[index]
         tensor = 1 + index + min(index, self.config.interleaved)
-        prior = self._prior(self.heads[index](state, position), channel, position)
+        prior = self._prior(self.heads[index](state, anchor_position), channel, anchor_position)
         if index >= self.config.interleaved:
             return prior.ask(source, y, tensor)
         y_halves = (None, None) if y is None else halves(y)
@@ -182,15 +187,17 @@ class TransformVAE(LossyModel):
         known = self._features(joined(one, torch.zeros_like(one)), channel)
         mask = joined(torch.ones_like(one), torch.zeros_like(one)).repeat(1, 2, 1, 1)
         state = state + self.half_embeddings[index](mask * known)
-        prior = self._prior(self.second_heads[index](state, position), channel, position)
+        prior = self._prior(
+            self.second_heads[index](state, anchor_position), channel, anchor_position
+        )
         return joined(one, prior.half(1).ask(source, y_halves[1], tensor + 1))
 
-    def _prior(self, statistics: Tensor, channel: int, position: Tensor) -> ChannelPrior:
+    def _prior(self, statistics: Tensor, channel: int, anchor_position: Tensor) -> ChannelPrior:
         """Return the prior of a slice that begins at `channel` from what its head says."""
         mean, correction = statistics.chunk(2, 1)
         end = channel + mean.shape[1]
         log_deviation = self.log_deviation[channel:end][:, None, None]
-        log_water = self.log_water(position)[:, channel:end]
+        log_water = self.log_water(anchor_position)[:, channel:end]
         correction = correction.clamp(-_MAX_CORRECTION, _MAX_CORRECTION)
         ratio = (2.0 * log_deviation + correction - log_water).clamp(min=_MIN_LOG_RATIO)
         # A smooth max(0, variance / water level - 1): x^2 / (1 + x).

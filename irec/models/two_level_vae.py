@@ -139,13 +139,13 @@ class Analysis(nn.Module):
         self.mean, self.raw_scale = _down(n, z), _down(n, z)
         self.rate_of_mean, self.rate_of_scale = GainUnit(z, anchors), GainUnit(z, anchors)
 
-    def forward(self, pixels: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pixels: Tensor, anchor_position: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and raw scale at 1/16 of the resolution; `pixels` are grey levels."""
         x = pixels / 255.0 - 0.5
-        for convolution, gdn, rate in zip(self.convolutions, self.gdns, self.rates, strict=True):
-            x = rate(gdn(convolution(x)), position)
-        mean = self.rate_of_mean(self.mean(x), position)
-        return mean, self.rate_of_scale(self.raw_scale(x), position)
+        for convolution, gdn, gain in zip(self.convolutions, self.gdns, self.rates, strict=True):
+            x = gain(gdn(convolution(x)), anchor_position)
+        mean = self.rate_of_mean(self.mean(x), anchor_position)
+        return mean, self.rate_of_scale(self.raw_scale(x), anchor_position)
 
 
 class HyperAnalysis(nn.Module):
@@ -159,10 +159,10 @@ class HyperAnalysis(nn.Module):
         self.mean, self.raw_scale = _down(h, h, bias=False), _down(h, h, bias=False)
         self.rate_of_scale = GainUnit(h, len(config.lambdas))
 
-    def forward(self, mean: Tensor, position: Tensor) -> Normal:
+    def forward(self, mean: Tensor, anchor_position: Tensor) -> Normal:
         """Return the posterior of z2."""
         x = functional.relu(self.second(functional.relu(self.first(mean))))
-        return _normal(self.mean(x), self.rate_of_scale(self.raw_scale(x), position))
+        return _normal(self.mean(x), self.rate_of_scale(self.raw_scale(x), anchor_position))
 
 
 class TopPrior(nn.Module):
@@ -176,12 +176,12 @@ class TopPrior(nn.Module):
         self.first, self.mean, self.raw_scale = _same(h, h), _same(h, h), _same(h, h)
         self.rate_of_mean, self.rate_of_scale = GainUnit(h, anchors), GainUnit(h, anchors)
 
-    def forward(self, height: int, width: int, position: Tensor) -> Normal:
+    def forward(self, height: int, width: int, anchor_position: Tensor) -> Normal:
         """Return the prior of z2, `height` x `width` positions for each image."""
-        top = self.vector.view(1, -1, 1, 1).expand(len(position), -1, height, width)
+        top = self.vector.view(1, -1, 1, 1).expand(len(anchor_position), -1, height, width)
         x = functional.elu(self.first(top))
-        mean = self.rate_of_mean(self.mean(x), position)
-        return _normal(mean, self.rate_of_scale(self.raw_scale(x), position))
+        mean = self.rate_of_mean(self.mean(x), anchor_position)
+        return _normal(mean, self.rate_of_scale(self.raw_scale(x), anchor_position))
 
 
 class HyperSynthesis(nn.Module):
@@ -195,11 +195,11 @@ class HyperSynthesis(nn.Module):
         self.mean, self.raw_scale = _same(h, z), _same(h, z)
         self.rate_of_mean, self.rate_of_scale = GainUnit(z, anchors), GainUnit(z, anchors)
 
-    def forward(self, z2: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z2: Tensor, anchor_position: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and raw scale at 1/16 of the resolution."""
         x = functional.relu(self.second(functional.relu(self.first(z2))))
-        mean = self.rate_of_mean(self.mean(x), position)
-        return mean, self.rate_of_scale(self.raw_scale(x), position)
+        mean = self.rate_of_mean(self.mean(x), anchor_position)
+        return mean, self.rate_of_scale(self.raw_scale(x), anchor_position)
 
 
 class Combination(nn.Module):
@@ -232,11 +232,11 @@ class Synthesis(nn.Module):
         self.rates = nn.ModuleList([GainUnit(n, anchors) for _ in range(3)])
         self.last = _up(n, 3)
 
-    def forward(self, z1: Tensor, position: Tensor) -> Tensor:
+    def forward(self, z1: Tensor, anchor_position: Tensor) -> Tensor:
         """Return the image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
-        x = self.rate(z1, position)
-        for convolution, gdn, rate in zip(self.convolutions, self.gdns, self.rates, strict=True):
-            x = rate(gdn(convolution(x)), position)
+        x = self.rate(z1, anchor_position)
+        for convolution, gdn, gain in zip(self.convolutions, self.gdns, self.rates, strict=True):
+            x = gain(gdn(convolution(x)), anchor_position)
         # Half precision ends here: it holds 256 grey levels with an error of half a level.
         with torch.autocast(x.device.type, enabled=False):
             return 255.0 * (self.last(full_precision(x)) + 0.5)
@@ -264,14 +264,14 @@ class TwoLevelVAE(LossyModel):
         z2 = self.config.hyper_channels * n_pixels // self.stride**2
         return [z2, self.config.latent_channels * n_pixels // POSITION_PIXELS**2]
 
-    def analyse(self, pixels: Tensor, position: Tensor) -> Tensor:
+    def analyse(self, pixels: Tensor, anchor_position: Tensor) -> Tensor:
         """Mean and raw scale of z1's inference, one after the other in the channels."""
-        return torch.cat(self.analysis(pixels, position), 1)
+        return torch.cat(self.analysis(pixels, anchor_position), 1)
 
-    def evidence(self, analysed: Tensor, position: Tensor) -> TwoLevelEvidence:
+    def evidence(self, analysed: Tensor, anchor_position: Tensor) -> TwoLevelEvidence:
         """Return the inference statistics of z1 and the posterior of z2."""
         mean, raw_scale = analysed.chunk(2, 1)
-        return TwoLevelEvidence(mean, raw_scale, self.hyper_analysis(mean, position))
+        return TwoLevelEvidence(mean, raw_scale, self.hyper_analysis(mean, anchor_position))
 
     def latents(
         self,
@@ -279,16 +279,16 @@ class TwoLevelVAE(LossyModel):
         evidence: TwoLevelEvidence | None,
         height: int,
         width: int,
-        position: Float[Tensor, " n"],
+        anchor_position: Float[Tensor, " n"],
     ) -> Float[Tensor, "n z h w"]:
         """z1; the source is asked for z2, then for z1."""
-        prior = self.top_prior(height // self.stride, width // self.stride, position)
+        prior = self.top_prior(height // self.stride, width // self.stride, anchor_position)
         z2 = source(prior, None if evidence is None else evidence.top, 0)
-        statistics = self.hyper_synthesis(z2, position)
+        statistics = self.hyper_synthesis(z2, anchor_position)
         posterior = None if evidence is None else self.combination(evidence, *statistics)
         return source(_normal(*statistics), posterior, 1)
 
-    def synthesise(self, latents: Tensor, position: Tensor) -> Tensor:
+    def synthesise(self, latents: Tensor, anchor_position: Tensor) -> Tensor:
         """Return the image from z1."""
-        image: Tensor = self.synthesis(latents, position)
+        image: Tensor = self.synthesis(latents, anchor_position)
         return image

@@ -27,11 +27,6 @@ def _shipped() -> dict[str, Path]:
     }
 
 
-def available_checkpoints() -> list[str]:
-    """Names of the checkpoints that come with irec."""
-    return sorted(_shipped())
-
-
 @dataclass(frozen=True)
 class Installed:
     """What is known of a checkpoint without loading it.
@@ -66,7 +61,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     """Load a checkpoint.
 
     Args:
-        name_or_path: One of :func:`available_checkpoints`, or the path of a checkpoint folder.
+        name_or_path: Of one of :func:`installed_checkpoints`, or the path of a checkpoint folder.
 
     Raises:
         CheckpointError: There is none of that name, or its files are incomplete or damaged.

@@ -1,7 +1,6 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -34,14 +33,6 @@ def float_bits(parameters: LogisticParameters, pixels: np.ndarray) -> float:
             log_joint[component] += np.log(np.abs(_sigmoid(upper) - _sigmoid(lower)) + 1e-300)
     largest = log_joint.max(0)
     return -float((largest + np.log(np.exp(log_joint - largest).sum(0))).sum() / np.log(2))
-
-
-@pytest.fixture
-def no_type_checks() -> Iterator[None]:
-    """For tests of a check that the shape annotations, where they are enforced, would forestall."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from irec.bitstream import (
     Colour,
     Header,
     Profile,
+    SideInfoModel,
     TileCode,
     TilePlan,
     check_pixels,
@@ -35,7 +36,7 @@ from irec.errors import (
 # The type checker looks at random items of a list, and hypothesis minds that.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
-SIDE_INFO = LOSSLESS.side_info_model((20.0, 9.0, 0.0), (10, 4, 31))
+SIDE_INFO = SideInfoModel((20.0, 9.0, 0.0), (10, 4, 31))
 
 
 @st.composite
@@ -153,7 +154,7 @@ def test_bytes_are_these():
 
 
 def test_a_small_image_spends_at_most_18_bytes_beside_indices_and_residual():
-    model = LOSSLESS.side_info_model((90.0, 60.0, 40.0, 25.0, 15.0, 8.0), (10, 12, 14, 9, 7, 5))
+    model = SideInfoModel((90.0, 60.0, 40.0, 25.0, 15.0, 8.0), (10, 12, 14, 9, 7, 5))
     rng = np.random.default_rng(0)
     overheads = []
     for _ in range(200):

@@ -140,6 +140,11 @@ def test_parameters_that_are_no_parameters_are_refused():
         {"log_scale": np.zeros((3, 2, 1))},
         {"coupling": np.zeros((3, 1, 2))},
         {"mean": np.zeros((1, 2, 2)), "log_scale": np.zeros((1, 2, 2))},
+        {"logit": np.zeros((2, 2, 2))},
+        {"logit": np.zeros((1, 2, 1))},
+        {"base": np.zeros((1, 2, 2))},
+        # Two components, and nothing that says how much each of them weighs.
+        dict.fromkeys(("mean", "log_scale", "coupling"), np.zeros((2, 3, 2, 2))),
     ]
     for change in bad:
         with pytest.raises(InvalidParameterError):

@@ -33,7 +33,7 @@ from irec.bitstream.side_info import SideInfoModel
 from irec.coding import TensorCode
 from irec.errors import BitstreamError, CorruptFileError, ModelMismatchError, TruncatedFileError
 
-SIDE_INFO = LOSSLESS.side_info_model((3.0, 2.0), (10, 4))
+SIDE_INFO = SideInfoModel((3.0, 2.0), (10, 4))
 FINGERPRINT = b"abc"
 HEIGHT, WIDTH = 4, 5
 
@@ -187,9 +187,7 @@ def test_steps_are_counted_before_indices_are_read():
         writer.write_rice((1 << 31) - 1, 0)
         writer.write_rice(0, 0)
     data = front_of(header) + writer.to_bytes() + bytes(1000)
-    plan = TilePlan(
-        SideInfoModel((0.0, 0.0), (10, 4), 0.125, 0, tile_weight=1e12), (HEIGHT * WIDTH,)
-    )
+    plan = TilePlan(SideInfoModel((0.0, 0.0), (10, 4)), (HEIGHT * WIDTH,))
     with pytest.raises(TruncatedFileError, match="of 4294967294 indices"):
         unpack(data, lambda header: plan)
     bounded(lambda: unpack(data, lambda header: plan), 200_000)

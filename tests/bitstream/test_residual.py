@@ -12,8 +12,6 @@ from irec.bitstream import (
     QuantisedParameters,
     ResidualDecoder,
     ResidualEncoder,
-    decode_pixels,
-    encode_pixels,
     quantise,
 )
 from irec.bitstream.residual import (
@@ -26,6 +24,18 @@ from irec.bitstream.residual import (
 from irec.errors import BitstreamError, CorruptFileError, InvalidParameterError
 
 from .conftest import float_bits
+
+
+def encode_pixels(pixels: np.ndarray, parameters: QuantisedParameters) -> bytes:
+    """One tile as a stream of its own."""
+    encoder = ResidualEncoder()
+    encoder.add(pixels, parameters)
+    return encoder.finish()
+
+
+def decode_pixels(data: bytes, parameters: QuantisedParameters) -> np.ndarray:
+    return ResidualDecoder(data).next(parameters)
+
 
 shapes = st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9))
 

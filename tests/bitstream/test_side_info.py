@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irec.bitstream import LOSSLESS, SideInfoModel
+from irec.bitstream import SideInfoModel
 from irec.bitstream.bits import BitReader, BitWriter
 from irec.bitstream.side_info import MAX_STEPS, fold, read_side_info, unfold, write_side_info
 from irec.errors import BitstreamError, CorruptFileError, InvalidParameterError
@@ -16,9 +14,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 steps = st.integers(0, 200) | st.integers(0, MAX_STEPS)
 
 
-usual_model = LOSSLESS.side_info_model
-
-
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[SideInfoModel, list[tuple[int, int]]]:
     n_tensors = draw(st.integers(0, 6))
@@ -26,9 +21,6 @@ def cases(draw: st.DrawFn) -> tuple[SideInfoModel, list[tuple[int, int]]]:
     model = SideInfoModel(
         tuple(draw(st.lists(st.floats(0, MAX_STEPS) | st.floats(0, 100), **sized))),
         tuple(draw(st.lists(st.integers(0, 79), **sized))),
-        steps_spread=draw(st.floats(0.01, 1)),
-        rho_rice=draw(st.integers(0, 4)),
-        tile_weight=draw(st.floats(0.01, 1000)),
     )
     numbers = draw(st.lists(st.tuples(steps, st.integers(0, 79)), **sized))
     return model, [(n_steps, rho if n_steps else 0) for n_steps, rho in numbers]
@@ -69,7 +61,7 @@ def test_fold_is_a_permutation_that_keeps_the_prediction_cheap(prediction: int):
 
 
 def test_usual_numbers_cost_little():
-    model = usual_model((90.0, 60.0, 40.0, 25.0, 15.0, 8.0), (10, 12, 14, 9, 7, 5))
+    model = SideInfoModel((90.0, 60.0, 40.0, 25.0, 15.0, 8.0), (10, 12, 14, 9, 7, 5))
     usual = list(zip((90, 60, 40, 25, 15, 8), model.usual_rho, strict=True))
     assert write(model, usual, 1024).n_bits <= 30
     # Images differ in complexity (35 %), and each tensor a little (12 %): 5.3 bytes in the mean.
@@ -84,30 +76,26 @@ def test_usual_numbers_cost_little():
 
 
 def test_an_unused_tensor_costs_one_bit_and_a_larger_tile_expects_more_steps():
-    assert write(usual_model((0.0,), (7,)), [(0, 0)], 1024).n_bits == 1
-    model = usual_model((50.0, 50.0), (3, 3))
+    assert write(SideInfoModel((0.0,), (7,)), [(0, 0)], 1024).n_bits == 1
+    model = SideInfoModel((50.0, 50.0), (3, 3))
     scaled = write(model, [(200, 3), (200, 3)], 4096).n_bits
     assert scaled < write(model, [(200, 3), (200, 3)], 1024).n_bits
 
 
 def test_earlier_tensors_teach_the_later_ones():
-    usual = (50.0,) * 8
-    steps_of_a_hard_image = [(100, 3)] * 8
-    learned = write(usual_model(usual, (3,) * 8), steps_of_a_hard_image, 1024)
-    stubborn = write(
-        replace(usual_model(usual, (3,) * 8), tile_weight=1e6), steps_of_a_hard_image, 1024
-    )
-    assert learned.n_bits < 0.8 * stubborn.n_bits
+    together = write(SideInfoModel((50.0,) * 8, (3,) * 8), [(100, 3)] * 8, 1024)
+    alone = write(SideInfoModel((50.0,), (3,)), [(100, 3)], 1024)
+    assert together.n_bits < 0.8 * 8 * alone.n_bits
 
 
 def test_bits_are_these():
-    model = usual_model((90.0, 60.5, 0.0), (10, 31, 0))
+    model = SideInfoModel((90.0, 60.5, 0.0), (10, 31, 0))
     writer = write(model, [(77, 11), (70, 29), (0, 0)], 1500)
     assert (writer.n_bits, writer.to_bytes().hex()) == (24, "e6ee9c")
 
 
 def test_a_rho_index_out_of_range_is_corrupt():
-    model = usual_model((0.0,), (0,))
+    model = SideInfoModel((0.0,), (0,))
     writer = BitWriter()
     writer.write_rice(5, 0)
     writer.write_rice(80, 0)
@@ -118,21 +106,13 @@ def test_a_rho_index_out_of_range_is_corrupt():
 @pytest.mark.parametrize("numbers", [[], [(1, 80)], [(-1, 0)], [(MAX_STEPS + 1, 0)], [(0, 1)]])
 def test_numbers_out_of_range_are_refused(numbers: list[tuple[int, int]]):
     with pytest.raises(InvalidParameterError):
-        write(usual_model((1.0,), (0,)), numbers, 1024)
+        write(SideInfoModel((1.0,), (0,)), numbers, 1024)
 
 
 @pytest.mark.parametrize(
-    ("usual_steps", "usual_rho", "options"),
-    [
-        ((1.0,), (), {}),
-        ((-1.0,), (0,), {}),
-        ((float("nan"),), (0,), {}),
-        ((1.0,), (80,), {}),
-        ((1.0,), (0,), {"steps_spread": 0.0}),
-        ((1.0,), (0,), {"rho_rice": 5}),
-        ((1.0,), (0,), {"tile_weight": 0.0}),
-    ],
+    ("usual_steps", "usual_rho"),
+    [((1.0,), ()), ((-1.0,), (0,)), ((float("nan"),), (0,)), ((1.0,), (80,))],
 )
-def test_models_out_of_range_are_refused(usual_steps, usual_rho, options):
+def test_models_out_of_range_are_refused(usual_steps, usual_rho):
     with pytest.raises(InvalidParameterError):
-        replace(usual_model(usual_steps, usual_rho), **options)
+        SideInfoModel(usual_steps, usual_rho)

@@ -15,14 +15,16 @@ def test_cutting_into_windows_changes_nothing(monkeypatch, kind):
     model = TwoLevelVAE(TwoLevelVAEConfig(6, 5, 4)) if is_two_level else tiny_transform_vae()
     model = model.eval().double()
     pixels = picture(192, 128, 3, 0).transpose(2, 0, 1)
-    position = torch.zeros(1, dtype=torch.float64)
+    anchor_position = torch.zeros(1, dtype=torch.float64)
     latents = torch.randn(1, 5 if is_two_level else 9 + 6, 12, 8, dtype=torch.float64)
     with torch.inference_mode():
-        analysed = lossy_passes.analyse(model, pixels, position)
-        image = lossy_passes.render(model, latents, position)
+        analysed = lossy_passes.analyse(model, pixels, anchor_position)
+        image = lossy_passes.render(model, latents, anchor_position)
         # Windows that keep 8x1, 5x3 and 5x8 positions.
         for n_rows in (1, 2, 5):
             monkeypatch.setattr(lossy_passes, "_WINDOW_PIXELS", n_rows * 16 * 128)
-            again = lossy_passes.analyse(model, pixels, position)
+            again = lossy_passes.analyse(model, pixels, anchor_position)
             torch.testing.assert_close(again, analysed, rtol=1e-12, atol=1e-12)
-            np.testing.assert_array_equal(lossy_passes.render(model, latents, position), image)
+            np.testing.assert_array_equal(
+                lossy_passes.render(model, latents, anchor_position), image
+            )

@@ -25,7 +25,7 @@ def test_position_and_lambda_belong_together(index):
     found = np.interp(
         np.log(QUALITIES.lambda_of(index)), np.log(QUALITIES.lambdas), range(len(QUALITIES.lambdas))
     )
-    assert found == pytest.approx(QUALITIES.position_of(index), abs=1e-9)
+    assert found == pytest.approx(QUALITIES.anchor_position_of(index), abs=1e-9)
 
 
 @given(st.integers(0, LOSSY.max_quality_index))

@@ -31,7 +31,7 @@ def refiner(model):
 def inferred(refiner):
     pixels = torch.from_numpy(np.ascontiguousarray(refiner.pixels))[None].float()
     with torch.no_grad():
-        return refiner.model.infer(pixels, refiner.position)
+        return refiner.model.infer(pixels, refiner.anchor_position)
 
 
 def objective_nats(refiner, evidence):
@@ -42,7 +42,7 @@ def objective_nats(refiner, evidence):
     for seed in range(8):
         source = PosteriorSampler(torch.Generator().manual_seed(seed))
         with torch.no_grad():
-            decoded = refiner.model.generate(source, evidence, 128, 128, refiner.position)
+            decoded = refiner.model.generate(source, evidence, 128, 128, refiner.anchor_position)
         mse = float((decoded[0, :, :height, :width] - original).square().mean())
         total += refiner.trade_off * math.log(2.0) * height * width * mse / 8
         total += float(sum(kl.sum() for kl in source.kl_nats)) / 8
@@ -62,7 +62,7 @@ def test_steps_follow_the_gradient_of_the_distortion(model, refiner):
     latents = torch.randn(1, 9 + 6, 8, 8, generator=torch.Generator().manual_seed(1))
     latents.requires_grad_()
     pixels = torch.from_numpy(refiner.pixels[:, :100].astype(np.float32))
-    decoded = model.synthesise(latents, refiner.position)[0, :, :100]
+    decoded = model.synthesise(latents, refiner.anchor_position)[0, :, :100]
     distortion = TRADE_OFF * math.log(2.0) * 100 * 128 * (decoded - pixels).square().mean()
     (expected,) = torch.autograd.grad(distortion, latents)
     found = refiner._distortion_slope(latents)
@@ -101,7 +101,7 @@ def test_nobody_else_notices(model, refiner):
 
 def test_models_without_coefficients_are_left_alone(refiner):
     model = TwoLevelVAE(TwoLevelVAEConfig(6, 5, 4))
-    other = replace(refiner, model=model, position=torch.zeros(1))
+    other = replace(refiner, model=model, anchor_position=torch.zeros(1))
     evidence = inferred(other)
     assert other.refine(evidence) is evidence
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.distributions import Cauchy, Independent, Normal
 
+from irec.coding import CoderSettings, SearchSettings
 from irec.coding.arguments import as_normal, whole_number
 from irec.errors import InvalidParameterError
 
@@ -11,6 +12,30 @@ from irec.errors import InvalidParameterError
 def test_what_is_no_whole_number_is_named(value):
     with pytest.raises(InvalidParameterError, match="seed must be a whole number, not "):
         whole_number(value, "seed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (CoderSettings, "candidates_per_step", 100),
+        (CoderSettings, "candidates_per_step", 1 << 17),
+        (CoderSettings, "steps_per_block", 0),
+        (CoderSettings, "steps_per_rho_index", -1),
+        (CoderSettings, "order", "random"),
+        (SearchSettings, "n_beams", 0),
+        (SearchSettings, "negligible_kl_fraction", 1.0),
+    ],
+)
+@pytest.mark.usefixtures("no_type_checks")
+def test_settings_out_of_range_are_named(kind, name, value):
+    with pytest.raises(InvalidParameterError, match=name):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize("effort", [0, 10])
+def test_efforts_out_of_range_are_named(effort):
+    with pytest.raises(InvalidParameterError, match=f"effort must be from 1 to 9, not {effort}"):
+        SearchSettings.from_effort(effort)
 
 
 def test_integers_of_numpy_become_pythons():

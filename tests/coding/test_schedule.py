@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irec.coding.schedule import (
-    N_RATES,
+    N_RHOS,
     fit_rho_index,
     geometric_variances,
     power_law_variances,
+    rho_of_index,
 )
 from irec.errors import InvalidParameterError
 
 
-@given(st.integers(1, 300), st.integers(0, N_RATES - 1))
+@given(st.integers(1, 300), st.integers(0, N_RHOS - 1))
 def test_geometric_schedule_falls_and_sums_to_one(n_steps, rho_index):
     variances = geometric_variances(n_steps, rho_index)
     assert len(variances) == n_steps
@@ -30,6 +31,13 @@ def test_geometric_schedule_is_the_formula():
     expected = [b - a for a, b in pairwise(reached)]
     assert geometric_variances(7, 5) == pytest.approx(expected, rel=1e-12)
     assert geometric_variances(4, 0) == [0.25] * 4
+
+
+def test_steps_shrink_by_the_rho_that_is_told():
+    assert rho_of_index(0) == 0.0
+    # From the first step on to the end of the last: (1 - rho)^(k/K), here over half of them.
+    variances = geometric_variances(6, 5)
+    assert variances[3] / variances[0] == pytest.approx((1.0 - rho_of_index(5)) ** 0.5)
 
 
 @given(st.integers(1, 200))
@@ -54,7 +62,7 @@ def test_fit_is_linear_where_only_means_differ_and_works_on_batches():
     assert fit_rho_index(mean, scale).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(("n_steps", "rho_index"), [(0, 0), (3, -1), (3, N_RATES)])
+@pytest.mark.parametrize(("n_steps", "rho_index"), [(0, 0), (3, -1), (3, N_RHOS)])
 def test_impossible_schedules_are_refused(n_steps, rho_index):
     with pytest.raises(InvalidParameterError):
         geometric_variances(n_steps, rho_index)

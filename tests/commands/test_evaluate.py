@@ -83,7 +83,7 @@ def test_what_cannot_be_evaluated_is_one_line(tmp_path, kodak):
     lossless = written(tmp_path / "lossless", [lossless_row()])
     other = written(tmp_path / "other", lossy_curve_rows())
     for arguments, message in [
-        ([tmp_path / "absent.json"], "absent.json: cannot be read"),
+        ([tmp_path / "absent.json"], "absent.json: no such file"),
         ([lossless], "need lossy results"),
         ([kodak, other], "different images"),
         ([kodak, "--against", "jpg"], "there is jpeg"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,20 @@ def test_an_unknown_codec_is_a_usage_error(pictures):
     assert result.exit_code == 2
     assert "gif" in result.output
     assert "webp-lossy" in result.output
+
+
+def test_no_more_images_are_read_than_were_asked_for(pictures):
+    Path(pictures, "9.png").write_bytes(b"no image")
+    result = evaluate(pictures, "--codecs", "png", "-o", "out", "--max-images", 2)
+    assert result.exit_code == 0, result.output
+    assert len(read_measurements(Path("out/measurements.json"))) == 2
+
+
+def test_images_whose_files_would_have_one_name_are_refused(pictures):
+    shutil.copytree(pictures, "again")
+    result = evaluate(pictures, "again", "--codecs", "png", "-o", "out")
+    assert result.exit_code == 1
+    assert "compressed to the same file: 0.png and 0.png" in result.output
 
 
 @pytest.mark.parametrize("name", classical_codecs())

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import pickle
 import tarfile
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
+from irec.datamodules import cifar10 as cifar10_module
 from irec.datamodules.cifar10 import CIFAR10DataModule
 from irec.errors import DataError
 
@@ -54,7 +56,7 @@ def test_every_stage_gets_its_images(cifar10, no_network):
     assert [batch.shape for batch in data.train_dataloader()] == [(4, 3, 32, 32)] * 3
     assert len(data.val_set) == 5
     data.setup("test")
-    assert len(data.test_set) == N_IMAGES
+    assert [len(batch) for batch in data.test_dataloader()] == [4, 2]
     data.setup("predict")
     (batch,) = data.predict_dataloader()
     assert [image.name for image in batch.images] == ["test_00000", "test_00001", "test_00002"]
@@ -77,6 +79,26 @@ def test_an_archive_put_into_the_folder_is_unpacked(cifar10, monkeypatch, no_net
     data.prepare_data()
     data.setup("validate")
     assert len(data.val_set) == N_IMAGES
+
+
+@pytest.mark.parametrize(("most", "words"), [(1 << 30, "damaged"), (100, "too large for CIFAR-10")])
+def test_an_archive_that_cannot_be_unpacked_is_to_be_fetched_again(
+    tmp_path, monkeypatch, no_network, most, words
+):
+    archive = tmp_path / CIFAR10.filename
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("folder/empty"))
+        large = tarfile.TarInfo("folder/large")
+        large.size = 1 << 20
+        tar.addfile(large, io.BytesIO(np.random.default_rng(0).bytes(large.size)))
+    if words == "damaged":
+        archive.write_bytes(archive.read_bytes()[:1000])
+    # The checksum is right: what was fetched is what is published, and yet it will not do.
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(archive))
+    monkeypatch.setattr(cifar10_module, "MAX_UNPACKED_BYTES", most)
+    with pytest.raises(DataError, match=rf"{words}.*; delete it and fetch it again"):
+        CIFAR10DataModule(str(tmp_path)).prepare_data()
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
 def test_where_there_is_no_network_the_archive_to_fetch_is_named(tmp_path, no_network):

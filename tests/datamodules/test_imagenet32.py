@@ -64,11 +64,21 @@ def test_measuring_needs_no_training_images(tmp_path, publisher, release, stage)
     assert len(publisher.requests) == 1
     data.setup(stage)
     if stage == "test":
-        assert len(data.test_set) == len(IMAGES["valid"])
+        seen = np.concatenate(list(data.test_dataloader()))
+        np.testing.assert_array_equal(seen, chw(IMAGES["valid"]))
         return
     (batch,) = data.predict_dataloader()
     assert [image.name for image in batch.images] == ["valid_00000", "valid_00001"]
     np.testing.assert_array_equal(batch.images[1].pixels, IMAGES["valid"][1])
+
+
+def test_images_come_in_pieces_that_memory_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagenet32, "PNG_BATCH", 3)
+    archive = tmp_path / "valid_32x32.tar"
+    archive.write_bytes(published.oord2016("valid", IMAGES["valid"]))
+    pieces = list(read_archive(archive))
+    assert [len(piece) for piece in pieces] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate(pieces), IMAGES["valid"])
 
 
 def test_archives_may_be_put_there(tmp_path, publisher, release):
@@ -158,3 +168,11 @@ def test_other_batches_are_named(tmp_path, monkeypatch, name, data, words):
     with pytest.raises(DataError, match=rf"Imagenet32_val\.zip: {name}: .*{words}"):
         list(read_archive(archive))
     assert [path.name for path in tmp_path.iterdir()] == ["Imagenet32_val.zip"]
+
+
+def test_a_batch_that_would_fill_the_memory_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagenet32, "_MAX_BATCH_BYTES", 3072)
+    archive = tmp_path / "Imagenet32_val.zip"
+    archive.write_bytes(published.zip_of({"val_data.npz": npz(data=noise(1, 3072))}))
+    with pytest.raises(DataError, match=r"not a readable \.npz \(it unpacks to more than 3,072"):
+        list(read_archive(archive))

@@ -34,6 +34,24 @@ def test_validation_sees_all_parts(mixture):
     assert next(iter(small)).shape[2:] == (8, 8)
 
 
+def test_measuring_takes_the_first_part(tmp_path, mixture):
+    for part, name in zip(mixture.parts, ("large", "small"), strict=True):
+        part.sources["predict"] = [str(tmp_path / f"{name}.npy")]
+    mixture.setup("test")
+    assert {batch.shape[1:] for batch in mixture.test_dataloader()} == {(3, 16, 16)}
+    mixture.setup("predict")
+    images = [image for batch in mixture.predict_dataloader() for image in batch.images]
+    assert {image.pixels.shape for image in images} == {(40, 40, 3)}
+
+
+def test_every_part_is_fetched(mixture, monkeypatch):
+    fetched = []
+    for part in mixture.parts:
+        monkeypatch.setattr(part, "prepare_data", lambda part=part: fetched.append(part))
+    mixture.prepare_data()
+    assert fetched == mixture.parts
+
+
 def test_a_mixture_of_nothing_is_refused():
     with pytest.raises(DataError, match="at least one"):
         MixedDataModule([])

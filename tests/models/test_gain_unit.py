@@ -15,20 +15,20 @@ def random_control(channels=3, n_anchors=4):
     return control.double()
 
 
-def apply(control, positions):
-    """Gain and shift at each position, [n, c] each."""
-    position = torch.tensor(positions, dtype=torch.float64)
+def apply(control, anchor_positions):
+    """Gain and shift at each anchor position, [n, c] each."""
+    anchor_position = torch.tensor(anchor_positions, dtype=torch.float64)
     n_channels = control.log_gain.shape[1]
-    zero = torch.zeros(len(position), n_channels, 1, 1, dtype=torch.float64)
+    zero = torch.zeros(len(anchor_position), n_channels, 1, 1, dtype=torch.float64)
     with torch.no_grad():
-        shift = control(zero, position)[..., 0, 0]
-        return control(zero + 1.0, position)[..., 0, 0] - shift, shift
+        shift = control(zero, anchor_position)[..., 0, 0]
+        return control(zero + 1.0, anchor_position)[..., 0, 0] - shift, shift
 
 
 def test_it_starts_as_the_identity_at_every_quality():
     x = torch.randn(5, 3, 2, 4)
-    position = torch.tensor([0.0, 0.3, 1.0, 2.9, 3.0])
-    assert torch.equal(GainUnit(3, 4)(x, position), x)
+    anchor_position = torch.tensor([0.0, 0.3, 1.0, 2.9, 3.0])
+    assert torch.equal(GainUnit(3, 4)(x, anchor_position), x)
 
 
 def test_each_anchor_has_its_own_gain_and_shift():
@@ -48,13 +48,13 @@ def test_between_anchors_gains_go_geometrically_and_shifts_linearly(left, share)
 
 def test_each_image_has_a_quality_of_its_own():
     control, x = random_control(), torch.randn(3, 3, 2, 2, dtype=torch.float64)
-    position = torch.tensor([2.5, 0.0, 1.25], dtype=torch.float64)
-    alone = [control(x[i : i + 1], position[i : i + 1]) for i in range(3)]
-    torch.testing.assert_close(control(x, position), torch.cat(alone))
+    anchor_position = torch.tensor([2.5, 0.0, 1.25], dtype=torch.float64)
+    alone = [control(x[i : i + 1], anchor_position[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(control(x, anchor_position), torch.cat(alone))
     # Every value of a channel is treated alike.
-    gain, shift = apply(control, position.tolist())
+    gain, shift = apply(control, anchor_position.tolist())
     expected = x * gain[..., None, None] + shift[..., None, None]
-    torch.testing.assert_close(control(x, position), expected)
+    torch.testing.assert_close(control(x, anchor_position), expected)
 
 
 def test_with_one_anchor_there_is_nothing_to_learn():
@@ -76,13 +76,13 @@ def test_a_lambda_is_found_at_its_position(lambdas, share):
     # Anchors closer than this are one in single precision.
     lambdas = [value * 1.01**index for index, value in enumerate(lambdas)]
     value = lambdas[0] ** (1 - share) * lambdas[-1] ** share
-    position = torch.tensor(
+    anchor_position = torch.tensor(
         [np.interp(np.log(value), np.log(lambdas), range(len(lambdas)))]
     ).float()
-    assert lambda_at(position, lambdas).item() == pytest.approx(value, rel=1e-4)
+    assert lambda_at(anchor_position, lambdas).item() == pytest.approx(value, rel=1e-4)
 
 
 @given(st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=6, unique=True).map(sorted))
 def test_at_an_anchor_it_is_the_anchors_to_the_bit(lambdas):
-    position = torch.arange(len(lambdas), dtype=torch.float64)
-    assert lambda_at(position, lambdas).tolist() == lambdas
+    anchor_position = torch.arange(len(lambdas), dtype=torch.float64)
+    assert lambda_at(anchor_position, lambdas).tolist() == lambdas

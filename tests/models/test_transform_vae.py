@@ -25,12 +25,12 @@ def test_the_source_is_asked_for_z2_and_then_slice_by_slice():
 
 def test_the_posterior_is_that_of_a_gaussian_seen_through_noise():
     """Prior N(m, p), y = z + noise of variance D: precision-weighted, as Bayes has it."""
-    model, source, position = small_model(), Recorder(), torch.tensor([1.0])
+    model, source, anchor_position = small_model(), Recorder(), torch.tensor([1.0])
     with torch.no_grad():
-        evidence = model.infer(images(), position)
-        model.latents(source, evidence, 64, 64, position)
+        evidence = model.infer(images(), anchor_position)
+        model.latents(source, evidence, 64, 64, anchor_position)
         prior, posterior = source.asked[-1]
-        noise = model.log_water(position)[:, 5:9].exp()
+        noise = model.log_water(anchor_position)[:, 5:9].exp()
         precision = 1 / prior.scale.square() + 1 / noise
         y = evidence.coefficients[:, 5:9]
         mean = (prior.loc / prior.scale.square() + y / noise) / precision
@@ -44,19 +44,19 @@ def test_components_reconstruct_before_the_first_step():
     smooth = functional.interpolate(torch.rand(8, 3, 8, 8), size=(128, 128), mode="bicubic")
     pixels = (255.0 * smooth.clamp(0.0, 1.0)).round()
     model.begin_at(block_components([pixels.byte()] * 2, 16))
-    position = torch.full((8,), 2.0)
+    anchor_position = torch.full((8,), 2.0)
     with torch.no_grad():
-        decoded = model(pixels, PosteriorSampler(torch.Generator().manual_seed(0)), position)
+        decoded = model(pixels, PosteriorSampler(torch.Generator().manual_seed(0)), anchor_position)
     psnr = 10 * torch.log10(255.0**2 / (decoded - pixels).square().mean())
     assert psnr > 34.0
 
 
 def test_higher_rates_have_lower_water_levels_and_more_bits():
     model, found = small_model(), []
-    for position in (0.0, 0.5, 2.0):
+    for anchor_position in (0.0, 0.5, 2.0):
         source = PosteriorSampler(torch.Generator().manual_seed(0))
         with torch.no_grad():
-            model(images(), source, torch.tensor([position]))
+            model(images(), source, torch.tensor([anchor_position]))
         found.append(float(sum(kl.sum() for kl in source.kl_nats)))
     assert found == sorted(found)
     water = model.log_water(torch.tensor([0.0, 2.0])).flatten(1).exp()

@@ -12,9 +12,9 @@ from tests.models.lossy_models import small_two_level_vae as small_model
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (128, 192)])
 def test_the_source_is_asked_for_z2_and_then_for_z1(height, width):
     model, source = small_model(), Recorder()
-    position = torch.tensor([0.5, 2.0])
+    anchor_position = torch.tensor([0.5, 2.0])
     with torch.no_grad():
-        decoded = model(images(2, height, width), source, position)
+        decoded = model(images(2, height, width), source, anchor_position)
     assert decoded.shape == (2, 3, height, width)
     z2, z1 = (2, 4, height // 64, width // 64), (2, 5, height // 16, width // 16)
     shapes = [(p.batch_shape, q.batch_shape) for p, q in source.asked]
@@ -25,10 +25,10 @@ def test_the_source_is_asked_for_z2_and_then_for_z1(height, width):
 
 def test_the_quality_matters_to_posterior_and_image():
     model, pixels, found = small_model(), images(), []
-    for position in (0.0, 0.5, 2.0):
+    for anchor_position in (0.0, 0.5, 2.0):
         source = Recorder()
         with torch.no_grad():
-            decoded = model(pixels, source, torch.tensor([position]))
+            decoded = model(pixels, source, torch.tensor([anchor_position]))
         found.append((decoded, source.asked[1][1].loc))
     for (image, mean), (other_image, other_mean) in itertools.pairwise(found):
         assert not torch.allclose(image, other_image)
