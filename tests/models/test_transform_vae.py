@@ -63,6 +63,14 @@ def test_higher_rates_have_lower_water_levels_and_more_bits():
     assert torch.allclose(water[0] / water[1], torch.tensor(100.0), rtol=1e-3)
 
 
+def test_models_for_ms_ssim_begin_at_rates_like_those_for_squared_error():
+    ours, other = (
+        TransformVAE(TransformVAEConfig(slices=(12, 64), lambdas=lambdas, distortion=distortion))
+        for lambdas, distortion in (((0.01, 0.1), "mse"), ((0.07, 0.7), "ms_ssim"))
+    )
+    torch.testing.assert_close(ours.log_water.values, other.log_water.values)
+
+
 def test_no_image_makes_the_levels_drive_each_other_out_of_bounds():
     model = small_model()
     with torch.no_grad():
