@@ -13,14 +13,14 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from irec.codec import Codec, make_codec
-from irec.defaults import DEFAULT_CHECKPOINT, DEFAULT_LOSSY_CHECKPOINT, SAMPLES
+from irec.codec import make_codec
+from irec.defaults import DEFAULT_CHECKPOINT, SAMPLES
 from irec.images import image_paths, read_image
 from irec.models.zoo import load_checkpoint
 
@@ -34,14 +34,12 @@ class Trial:
         values: Besides the one that stands.
         checkpoint: Of a model that it matters to.
         sides: Of the squares that are coded.
-        is_measured: Whether it shapes what `irec export` measures of images, not the encoder.
     """
 
     module: str
     values: tuple[float, ...]
     checkpoint: str = DEFAULT_CHECKPOINT
     sides: tuple[int, ...] = (256,)
-    is_measured: bool = False
 
 
 _CALIBRATE = "irec.codec.calibrate"
@@ -49,9 +47,6 @@ TRIALS = {
     "_MIN_VALUES": Trial(_CALIBRATE, (1, 300, 3000, 10_000), sides=(16, 32, 64)),
     "_MAX_PIXELS": Trial(_CALIBRATE, (256, 1024, 16_384)),
     "_PULL": Trial(_CALIBRATE, (0.0, 0.005, 0.1, 0.5), sides=(64, 256)),
-    "_N_GROUPS": Trial(
-        "irec.codec.export", (1, 2, 8, 16), DEFAULT_LOSSY_CHECKPOINT, is_measured=True
-    ),
     "_MAX_BATCH_PIXELS": Trial("irec.codec.tiles", (1 << 14, 1 << 16), "rvae-small", sides=(64,)),
 }
 
@@ -87,22 +82,13 @@ def _with(
     trial = TRIALS[name]
     setattr(importlib.import_module(trial.module), name, value)
     photographs = [read_image(path)[:, :, :3] for path in image_paths(folder)]
-    codec = _codec(trial, photographs, effort)
+    codec = make_codec(load_checkpoint(trial.checkpoint), effort=effort, verify=False)
     codec.encode(photographs[0][:64, :64])
     before, start, n_bytes = _peak_bytes(), time.process_time(), 0
     for side in sides or trial.sides:
         squares = [_middle(one, side) for one in photographs]
         n_bytes += sum(len(one.data) for one in codec.encode_batch(squares))
     return n_bytes, time.process_time() - start, _peak_bytes() - before
-
-
-def _codec(trial: Trial, photographs: Sequence[np.ndarray], effort: int) -> Codec:
-    checkpoint = load_checkpoint(trial.checkpoint)
-    codec = make_codec(checkpoint, effort=effort, verify=False)
-    if not trial.is_measured:
-        return codec
-    coding = type(codec).measure_statistics(checkpoint.model, photographs)
-    return make_codec(replace(checkpoint, coding=coding), effort=effort, verify=False)
 
 
 def _middle(image: np.ndarray, side: int) -> np.ndarray:

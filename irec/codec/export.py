@@ -28,8 +28,8 @@ from irec.models.sources import KnownPixels, LatentSource, PosteriorSampler
 _RVAE_PATCH, _N_RVAE_PATCHES, _RVAE_BATCH = 32, 128, 16
 _LATTICE_PATCH, _N_LATTICE_PATCHES = 128, 32
 _LOSSY_PATCH, _N_LOSSY_PATCHES = 192, 16
-# More would suit each channel's posteriors better, and cost side information for each:
-# benchmarks/constants.py _N_GROUPS.
+# More would suit each channel's posteriors better, and cost side information for each. Only models
+# whose z1 is one tensor have groups.
 _N_GROUPS = 4
 _N_TENSORS_WITH_ONE_Z1 = 2
 
