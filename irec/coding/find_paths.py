@@ -76,7 +76,7 @@ def _find_on_cores(
         else:
             places = codebook.places(columns)
         # Dimensions beyond the last are those of the prior, so any column will do.
-        path, log_ratio = search_stream(
+        arguments = (
             _padded(stream.mean, 0.0).numpy(),
             _padded(stream.scale, 1.0).square().numpy(),
             _padded(places, 0.0).numpy().astype(np.uint64),
@@ -88,6 +88,11 @@ def _find_on_cores(
             1 if order == "block" else stream.n_blocks,
             _MAX_NOISE,
         )
+        try:
+            path, log_ratio = search_stream(*arguments)
+        except SystemError as error:
+            # What a signal raised meanwhile, Ctrl-C for one, comes as the cause of another error.
+            raise (error.__cause__ or error) from None
         return FoundPath(torch.from_numpy(path), float(log_ratio))
 
     # Matrix products on one thread each, so that they always sum in the same order.
