@@ -34,8 +34,8 @@ class CoderSettings:
         order: In which order a stream's path runs and its indices are sent. "block": all steps of
             its first block, then of the next. "step": the first step of all blocks, then the next,
             so that the start of a code is a coarse sample of the whole tensor. That loses a little:
-            of 20,000 nats in 65,536 dimensions, with 16, 64 and 256 beams, "block" 12.8, 8.6 and
-            6.6 %, "step" 13.2, 9.3 and 7.3 % (benchmarks/search.py has the command).
+            of 20,000 nats in 65,536 dimensions, with 16, 64 and 256 beams, "block" 12.4, 8.8 and
+            6.7 %, "step" 12.7, 9.3 and 7.2 % (benchmarks/search.py has the command).
         doubles_blocks: Whether a code may say that its blocks take twice as many steps as usual, or
             four times, and so on: for dimensions that hold more than usual blocks can send.
             Containers of images have no place for it, nor need.
