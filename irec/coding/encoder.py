@@ -209,8 +209,9 @@ def _encode_in_longer_blocks(
     Returns:
         The code, or None where usual blocks can.
     """
-    needed_steps = float(posterior.kl_nats().max()) / (_HOT_SHARE * coder.nats_per_step)
-    times = math.ceil(math.log2(max(1.0, needed_steps / coder.steps_per_block)))
+    _, rho_index, kl, _ = steps_and_rho(posterior, coder, search, _STEPS_PER_KL[0])
+    needed_steps = float(kl.max()) / (_HOT_SHARE * coder.nats_per_step)
+    times = math.ceil(math.log2(max(1.0, needed_steps / coder.usual_steps(rho_index))))
     times = min(times, MAX_BLOCK_DOUBLINGS)
     if times == 0:
         return None

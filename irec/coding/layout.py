@@ -99,7 +99,7 @@ def _n_blocks(n_dims: int, n_steps: int, rho_index: int, coder: CoderSettings) -
 
     All take as many steps, so where blocks are narrow one more dimension would be one too many.
     """
-    per_block = max(coder.steps_per_block, coder.steps_per_rho_index * rho_index)
+    per_block = coder.usual_steps(rho_index)
     wanted = max(1, (2 * n_steps + per_block) // (2 * per_block))
     width = min(n_dims, max(coder.min_dims_per_block, n_dims // wanted))
     return min(n_steps, -(-n_dims // width))

@@ -67,6 +67,10 @@ class CoderSettings:
         if self.order not in get_args(Order):
             raise InvalidParameterError(f'order must be "block" or "step", not {self.order!r}.')
 
+    def usual_steps(self, rho_index: int) -> int:
+        """Return the steps that a block should take, of a tensor with this schedule."""
+        return max(self.steps_per_block, self.steps_per_rho_index * rho_index)
+
     def doubled(self, times: int) -> "CoderSettings":
         """Return the settings with which blocks take 2^times as many steps."""
         return replace(
