@@ -98,15 +98,18 @@ def test_without_a_place_for_its_cache_the_kernel_compiles_all_the_same(monkeypa
 
 def test_ctrl_c_during_a_search_comes_as_itself(pairs, monkeypatch):
     posterior, prior = pairs([150.0], 300)
-    search = SearchSettings(n_beams=4096)
+
+    def search_on():
+        for seed in range(1000):
+            encode_batch(posterior, prior, seed, search=SearchSettings(n_beams=4096))
+
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # searches in this very thread
     encode_batch(posterior, prior, 3)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         with pytest.raises(KeyboardInterrupt):
-            for seed in range(1000):
-                encode_batch(posterior, prior, seed, search=search)
+            search_on()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
