@@ -34,6 +34,8 @@ def _make_tile(
     """Tell numba how to multiply 4 beams by 64 rows, at addresses; see :func:`multiply_bytes`."""
 
     def generate(_: Any, builder: ir.IRBuilder, __: Any, arguments: Any) -> None:
+        if not HAS_BYTE_PRODUCTS:
+            return  # what is never called, and could not be compiled
         pulls, rows, shift, factor, out, n_quads, n_rows = arguments
 
         def at(base: ir.Value, n_bytes: ir.Value | int, kind: ir.Type) -> ir.Value:

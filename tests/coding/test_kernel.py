@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -113,6 +114,24 @@ def test_ctrl_c_during_a_search_comes_as_itself(pairs, monkeypatch):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.slow
+def test_the_kernel_compiles_for_processors_that_multiply_no_bytes(tmp_path):
+    program = """
+import torch
+from torch.distributions import Normal
+from irec.coding import decode, encode
+from irec.coding.byte_product import HAS_BYTE_PRODUCTS
+assert not HAS_BYTE_PRODUCTS
+posterior = Normal(torch.linspace(-2.0, 2.0, 40).double(), torch.full((40,), 0.1).double())
+prior = Normal(torch.zeros(40).double(), torch.ones(40).double())
+z = decode(encode(posterior, prior, 0), prior, 0)
+assert ((z - posterior.loc) / posterior.scale).abs().max() < 6.0
+"""
+    generic = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": tmp_path}
+    environment = {**os.environ, **{name: str(value) for name, value in generic.items()}}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 
 def test_decoding_needs_no_compiler():
