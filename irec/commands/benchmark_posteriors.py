@@ -77,8 +77,9 @@ def benchmark_posteriors(
         pairs += enumerate(posteriors_of(codec, path, side, quality))
     rows: list[PosteriorRow] = []
     for name, code in _coders(codec.profile.coder).items():
-        code(0, 0, *_short(pairs[0][1]))  # tables are built, and code compiled, at the first use
         try:
+            # Tables are built, and code compiled, at the first use.
+            code(0, 0, *_short(pairs[0][1]))
             rows += _measure(name, code, pairs)
         except InvalidParameterError as error:
             report(f"{name}: {error}")

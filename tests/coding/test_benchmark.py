@@ -2,10 +2,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch.distributions import Normal
 from typer.testing import CliRunner
 
 from irec.coding import kl_nats
 from irec.commands import benchmark, benchmark_posteriors
+from irec.defaults import SAMPLES
 from irec.images import encode_image
 from tests.golden.regenerate import LOSSLESS_MODEL
 
@@ -52,6 +55,19 @@ def test_posteriors_of_a_checkpoint_are_measured(tmp_path, monkeypatch):
     of_coder = [sum(row["kl_nats"] for row in rows if row["coder"] == coder) for coder in coders]
     assert of_coder == pytest.approx([of_coder[0]] * len(of_coder))
     assert all(row["encode_s"] > 0 and row["decode_s"] > 0 for row in rows)
+
+
+def test_a_coder_that_cannot_code_the_posteriors_is_left_out(tmp_path, monkeypatch):
+    scale = torch.cat((torch.full((16,), 1.5), torch.full((24,), 0.1))).double()[None]
+    pair = Normal(torch.zeros_like(scale), scale), Normal(torch.zeros_like(scale), 1.0)
+    monkeypatch.setattr(benchmark_posteriors, "_EFFORTS", (1,))
+    monkeypatch.setattr(benchmark_posteriors, "posteriors_of", lambda *_: [pair])
+    told = []
+    rows = benchmark_posteriors.benchmark_posteriors(
+        str(LOSSLESS_MODEL), SAMPLES, 4, None, told.append
+    )
+    assert {row.coder for row in rows} == {"paper, beam", "paper, importance", "irec, effort 1"}
+    assert any("narrower than their priors" in line for line in told)
 
 
 def test_a_command_is_required():
