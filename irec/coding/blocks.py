@@ -45,6 +45,13 @@ class Stream:
         return len(self.steps_of_block)
 
     @property
+    def own_columns(self) -> Int64[Tensor, " L A"]:
+        """Columns of the searched dimensions, also where these are the first of every block."""
+        if self.columns is not None:
+            return self.columns
+        return torch.arange(self.width, device=self.mean.device).expand(self.n_blocks, -1)
+
+    @property
     def width(self) -> int:
         """Searched dimensions A of the widest block."""
         return self.mean.shape[1]

@@ -70,11 +70,7 @@ def _find_on_cores(
 
     def search(number: int) -> FoundPath:
         stream = streams[number]
-        columns = stream.columns
-        if columns is None:
-            places = torch.arange(stream.width).expand(stream.n_blocks, -1)
-        else:
-            places = codebook.places(columns)
+        places = codebook.places(stream.own_columns)
         # Dimensions beyond the last are those of the prior, so any column will do.
         arguments = (
             _padded(stream.mean, 0.0).numpy(),

@@ -45,7 +45,8 @@ _EXACT = {"nsz", "nnan"}
 def _compiled(signature: str, fastmath: set[str] = _FAST) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function at import, or load what an earlier run has compiled.
 
-    What is kept does not notice changes of `irec.coding.shared_randomness`: touch this file then.
+    What is kept does not notice changes of `irec.coding.shared_randomness` nor of
+    `irec.coding.byte_product`: touch this file then.
     """
 
     def compile_function(function: Callable[..., Any]) -> Any:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from irec.coding.blocks import FoundPath, Stream
@@ -123,17 +123,10 @@ def search_plans(
     jobs = [(plan, stream) for plan in plans for stream in plan.streams]
     if not jobs:
         return
-    columns = torch.cat([_columns(stream).flatten() for _, stream in jobs]).unique()
+    columns = torch.cat([stream.own_columns.flatten() for _, stream in jobs]).unique()
     n_steps = max(max(stream.steps_of_block) for _, stream in jobs)
     codebook = Codebook(randomness, columns, n_steps, coder.candidates_per_step)
     streams = [stream for _, stream in jobs]
     paths = find_paths(streams, codebook, randomness, search.n_beams, coder.order)
     for (plan, stream), path in zip(jobs, paths, strict=True):
         plan.path_of_stream[stream.number] = path
-
-
-def _columns(stream: Stream) -> Int64[Tensor, "..."]:
-    """Return the columns of the codebook that a stream's search needs."""
-    if stream.columns is None:
-        return torch.arange(stream.width, device=stream.mean.device)
-    return stream.columns
