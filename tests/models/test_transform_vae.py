@@ -1,10 +1,12 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from irec.errors import InvalidParameterError
 from irec.models.block_transform import block_components
 from irec.models.sources import PosteriorSampler
+from irec.models.transform_layers import Conv3x3
 from irec.models.transform_vae import TransformVAE, TransformVAEConfig, halves, joined
 from tests.models.lossy_models import TRANSFORM_LAMBDAS, Recorder, images
 from tests.models.lossy_models import small_transform_vae as small_model
@@ -106,3 +108,12 @@ def test_lists_of_a_file_are_tuples():
     config = TransformVAEConfig(slices=[2, 4], lambdas=[0.1, 0.2])
     assert config == TransformVAEConfig(slices=(2, 4), lambdas=(0.1, 0.2))
     assert all(isinstance(x, tuple) for x in (config.slices, config.lambdas))
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "replicate"])
+@pytest.mark.parametrize("shape", [(1, 5, 1, 1), (2, 5, 7, 6), (1, 5, 70, 90)])
+def test_convolutions_in_float64_are_convolutions(padding_mode, shape):
+    torch.manual_seed(0)
+    layer, x = Conv3x3(5, 8, padding_mode).double(), torch.randn(shape, dtype=torch.float64)
+    layer.requires_grad_(False)
+    torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=0, atol=1e-13)
