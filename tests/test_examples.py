@@ -1,13 +1,16 @@
 """The scripts in examples/ run as they stand, on tiny models."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 
 import irec
+from irec.codec.export import export_checkpoint
 from irec.images import encode_image, read_image
 from irec.models import zoo
+from tests.checkpoints import write_transform_checkpoint
 from tests.pictures import picture
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -52,3 +55,21 @@ def test_rate_distortion(tiny_models, tmp_path):
     (tmp_path / "a.png").write_bytes(encode_image(picture(64, 96, 3), ".png"))
     load("rate_distortion").main(tmp_path / "a.png", tmp_path / "a.svg", (0.0, 100.0))
     assert "<svg" in (tmp_path / "a.svg").read_text()
+
+
+def test_training_goes_on_from_a_checkpoint_to_one_that_can_be_exported(tmp_path, capsys):
+    start, images = write_transform_checkpoint(tmp_path / "start"), tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(encode_image(picture(128, 128, 3), ".png"))
+    training = load("train_in_cuda_graphs")
+    # So that a few steps show.
+    training.AVERAGING, training.WARMUP_STEPS = 0.5, 1
+    arguments = [start, images, "--val", images, "-o", tmp_path / "run.ckpt"]
+    options = ["--batch", 2, "--side", 64, "--minutes", 0.05]
+    training.main([str(word) for word in (*arguments, *options)])
+    first, last = (float(loss) for loss in re.findall(r"loss ([\d.]+)", capsys.readouterr().out))
+    assert last < 0.99 * first
+    made = str(tmp_path / "made")
+    export_checkpoint(tmp_path / "run.ckpt", Path(made), [picture(192, 192, 3)])
+    data = irec.compress(picture(64, 64, 3), lossy=True, checkpoint=made, effort=1)
+    assert irec.decompress(data, checkpoint=made).shape == (64, 64, 3)

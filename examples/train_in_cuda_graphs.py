@@ -1,0 +1,234 @@
+"""Go on training a transform VAE on one GPU, each step one CUDA graph.
+
+    python examples/train_in_cuda_graphs.py transform-vae-photo data/photos \
+        --val data/val --minutes 8 -o further.ckpt
+    irec export further.ckpt -o checkpoints/mine --images data/photos
+
+The networks are small: a large GPU is idle most of the time while `irec fit` launches a step's
+thousands of kernels one by one. A graph launches all of them at once. Objective, optimiser and
+averaged weights are those of `irec fit` in bfloat16; learning rates follow the clock: constant for
+the first half, then falling in a line to nothing. Without a GPU the same steps run as they are.
+"""
+
+import argparse
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from irec.images import image_paths, read_image
+from irec.lightning_modules.muon import Muon
+from irec.lightning_modules.transform_vae import TransformVAEModule
+from irec.metrics.ms_ssim import batch_ms_ssim
+from irec.models.sources import PosteriorSampler
+from irec.models.transform_vae import TransformVAE
+
+WARMUP_STEPS = 200
+SCALES = (1.0, 0.84, 0.7, 0.58)
+GREY_SHARE = 0.04
+LUMA = (0.299, 0.587, 0.114)
+AVERAGING = 0.999
+GRADIENT_NORM = 1.0
+MS_SSIM_FLOOR = 1e-4
+REPORT_EVERY_S = 30.0
+
+
+class Crops:
+    """Random crops, cut where the images lie: in the device's memory."""
+
+    def __init__(self, paths: list[Path], side: int, batch: int, device: str) -> None:
+        """Load square images, which are of one size, at all scales."""
+        images = [read_image(path) for path in paths]
+        self.scales = [
+            torch.stack([_scaled(image, scale) for image in images]).to(device) for scale in SCALES
+        ]
+        self.side, self.batch, self.device = side, batch, device
+        self.luma = torch.tensor(LUMA, device=device)[None, :, None, None]
+
+    def draw(self) -> Tensor:
+        """Cut a batch at one scale, mirrored half of the time, some of it grey."""
+        images = self.scales[int(torch.randint(len(SCALES), ()))]
+        n, _, height, width = images.shape
+        which = torch.randint(n, (self.batch,), device=self.device)
+        places = torch.arange(self.side, device=self.device)
+        rows = torch.randint(height - self.side + 1, (self.batch, 1), device=self.device) + places
+        columns = torch.randint(width - self.side + 1, (self.batch, 1), device=self.device) + places
+        is_mirrored = torch.rand(self.batch, 1, device=self.device) < 0.5
+        columns = torch.where(is_mirrored, columns.flip(1), columns)
+        crops = images[which[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        crops = crops.permute(0, 3, 1, 2).float()
+        grey = (crops * self.luma).sum(1, keepdim=True).round().expand_as(crops)
+        is_grey = torch.rand(self.batch, 1, 1, 1, device=self.device) < GREY_SHARE
+        return torch.where(is_grey, grey, crops)
+
+
+def _scaled(image: np.ndarray, scale: float) -> Tensor:
+    width, height = (round(side * scale) for side in image.shape[1::-1])
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+
+
+def rate_and_distortion(
+    model: TransformVAE, pixels: Tensor, anchor_position: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Bits per pixel and distortion of a posterior sample of each image, and what it decodes to."""
+    source = PosteriorSampler()
+    decoded = model(pixels, source, anchor_position)
+    nats = torch.stack([kl.float().sum((1, 2, 3)) for kl in source.kl_nats]).sum(0)
+    bpp = nats / (math.log(2.0) * pixels.shape[2] * pixels.shape[3])
+    if model.config.distortion == "mse":
+        return bpp, (decoded - pixels).square().mean((1, 2, 3)), decoded
+    with torch.autocast(pixels.device.type, enabled=False):
+        levels = decoded.float().clamp(0.0, 255.0)
+        return bpp, 255.0 * (1.0 - batch_ms_ssim(levels, pixels, floor=MS_SSIM_FLOOR)), decoded
+
+
+class Training:
+    """A model, its averaged weights, and a step of training, on a GPU as one graph."""
+
+    def __init__(self, module: TransformVAEModule, crops: Crops, rate: float) -> None:
+        """Record the step; what is done while recording counts as steps too."""
+        self.crops, self.base_rate = crops, rate
+        device = crops.device
+        self.model = module.model.to(device).train()
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimizer: Muon = module.make_optimizer()
+        for group in self.optimizer.param_groups:
+            group["share"] = group["lr"] / module.hparams["learning_rate"]
+            group["lr"] = torch.zeros((), device=device)
+        self.lambdas = torch.tensor(self.model.config.lambdas, device=device)
+        self.middle = (self.lambdas[0] * self.lambdas[-1]).sqrt()
+        self.pixels = crops.draw().contiguous(memory_format=torch.channels_last)
+        self.loss = torch.zeros((), device=device)
+        self._step: Callable[[], None] = self._eager
+        if device == "cuda":
+            self._record()
+
+    def step(self, factor: float) -> None:
+        """Train on a batch, at so many times the base learning rate."""
+        self.pixels.copy_(self.crops.draw())
+        for group in self.optimizer.param_groups:
+            group["lr"].fill_(factor * self.base_rate * group["share"])
+        self._step()
+
+    def _eager(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self._forward_and_backward()
+
+    def _forward_and_backward(self) -> None:
+        anchors = torch.rand(len(self.pixels), device=self.pixels.device) * (len(self.lambdas) - 1)
+        left = anchors.long()
+        ratio = self.lambdas[(left + 1).clamp(max=len(self.lambdas) - 1)] / self.lambdas[left]
+        trade_off = self.lambdas[left] * ratio ** (anchors - left)
+        with torch.autocast(self.pixels.device.type, torch.bfloat16):
+            bpp, distortion, _ = rate_and_distortion(self.model, self.pixels, anchors)
+        # Otherwise images that are given many bits would count for more than the others.
+        weight = (self.middle / trade_off).sqrt()
+        loss = (weight * (trade_off * distortion + bpp)).mean()
+        loss.backward()
+        parameters: list[Tensor] = list(self.model.parameters())
+        torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+        self.optimizer.step()
+        with torch.no_grad():
+            averaged: list[Tensor] = list(self.averaged.parameters())
+            torch._foreach_lerp_(averaged, parameters, 1.0 - AVERAGING)
+            self.loss.lerp_(loss.detach(), 0.01)
+
+    def _record(self) -> None:
+        # Not at once: before a recording all libraries must have set themselves up.
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(5):
+                self._eager()
+        torch.cuda.current_stream().wait_stream(stream)
+        # The graph repeats what the optimiser does at this step, so let it be one far on.
+        for state in self.optimizer.state.values():
+            if "step" in state:
+                state["step"] = 10_000
+        self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._forward_and_backward()
+        self._step = graph.replay
+
+
+@torch.no_grad()
+def evaluate(model: TransformVAE, images: Tensor) -> str:
+    """Rate and distortion of the averaged weights at each anchor, and the objective."""
+    lambdas, parts, losses = model.config.lambdas, [], []
+    for anchor, trade_off in enumerate(lambdas):
+        found = [
+            rate_and_distortion(model, batch, torch.full((len(batch),), anchor + 0.0).to(batch))
+            for batch in images.float().split(8)
+        ]
+        bpp, distortion = (torch.cat(values) for values in list(zip(*found, strict=True))[:2])
+        losses.append((trade_off * distortion + bpp).mean().item())
+        worst = 255.0**2 if model.config.distortion == "mse" else 255.0
+        quality_db = 10.0 * torch.log10(worst / distortion)
+        parts.append(f"{bpp.mean():.4f} {quality_db.mean():.3f}")
+    return f"loss {np.mean(losses):.5f}; bpp, dB: " + ", ".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, report, save."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("checkpoint", help="name or folder of the checkpoint to go on from")
+    parser.add_argument("folders", nargs="+", type=Path, help="of square images of one size")
+    parser.add_argument("--val", type=Path, required=True, help="images that are never trained on")
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--side", type=int, default=256, help="of crops, in pixels")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    asked = parser.parse_args(arguments)
+    torch.manual_seed(asked.seed)
+    torch.backends.cudnn.benchmark = True
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    paths = [path for folder in asked.folders for path in image_paths(folder)]
+    crops = Crops(paths, asked.side, asked.batch, device)
+    val = torch.stack([_scaled(read_image(path), 1.0) for path in image_paths(asked.val)])
+    val = val.to(device)
+    module = TransformVAEModule(checkpoint=asked.checkpoint, channels_last=True)
+    began = time.perf_counter()
+    training = Training(module, crops, asked.rate)
+    print(f"{len(paths)} images; recorded in {time.perf_counter() - began:.1f} s", flush=True)
+    print(f"at first: {evaluate(training.averaged, val)}", flush=True)
+    began, n_steps, reported = time.perf_counter(), 0, 0.0
+    while (done := (time.perf_counter() - began) / (60.0 * asked.minutes)) < 1.0:
+        warm = min(1.0, (n_steps + 1) / WARMUP_STEPS)
+        training.step(warm * min(1.0, 2.0 * (1.0 - done)))
+        n_steps += 1
+        if n_steps % 50 == 0:
+            # The clock runs with the device, not ahead of it.
+            loss = training.loss.item()
+            elapsed = time.perf_counter() - began
+            if elapsed - reported > REPORT_EVERY_S:
+                reported = elapsed
+                print(
+                    f"{elapsed:.0f} s, step {n_steps}, train {loss:.4f}; "
+                    f"{evaluate(training.averaged, val)}",
+                    flush=True,
+                )
+                save(training.averaged, asked.output)
+    print(f"{n_steps} steps; {evaluate(training.averaged, val)}")
+    save(training.averaged, asked.output)
+
+
+def save(model: TransformVAE, path: Path) -> None:
+    """Write what `irec export` reads; it rounds weights to float16 as here."""
+    config = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(model.config).items()}
+    state = {f"model.{name}": value.half().cpu() for name, value in model.state_dict().items()}
+    torch.save({"hyper_parameters": config, "state_dict": state}, path)
+
+
+if __name__ == "__main__":
+    main()
