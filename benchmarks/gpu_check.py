@@ -24,6 +24,7 @@ from irec.images import image_paths, read_image
 from irec.models.zoo import installed_checkpoints, load_checkpoint
 
 CONFIGS = Path(__file__).parent.parent / "lightning_configs"
+_GPU = ("--trainer.accelerator=gpu", "--trainer.devices=1")
 
 
 def main() -> int:
@@ -54,10 +55,17 @@ def _checks() -> list[tuple[str, Callable[[], str]]]:
     for name in (one.name for one in installed_checkpoints()):
         for there, back in (("cuda", "cpu"), ("cpu", "cuda")):
             title = f"{name}: {there} -> {back}"
-            checks.append((title, lambda n=name, a=there, b=back: _cross(n, a, b)))  # type: ignore[misc]
-    for options in ((), ("--trainer.precision=bf16-mixed", "--model.channels_last=true")):
-        title = f"fit, 60 steps {' '.join(options)}"
-        checks.append((title, lambda o=options: _fit(o)))  # type: ignore[misc]
+            checks.append((title, lambda n=name, a=there, b=back: _cross(n, a, b)))
+    faster = ("--trainer.precision=bf16-mixed", "--model.channels_last=true")
+    for config, options in (
+        ("rvae_small", ()),
+        ("rvae_small", faster),
+        ("rvae_small", (*faster, "--model.compile_model=true")),
+        ("transform_vae", faster),
+    ):
+        title = f"fit {config}, 60 steps {' '.join(options)}"
+        checks.append((title, lambda c=config, o=options: _fit(c, o)))
+    checks.append(("fit rvae, the paper's size, 20 steps and 20 more", _resume))
     checks.append(("predict, three photographs", _predict))
     return checks
 
@@ -79,26 +87,41 @@ def _cross(name: str, there: str, back: str) -> str:
     return f"{n_bytes:,} bytes, at most {worst} grey levels apart"
 
 
-def _fit(options: tuple[str, ...]) -> str:
-    arguments = ["fit", f"--config={CONFIGS / 'rvae_small.yaml'}", "--ckpt_path=null"]
-    arguments += [f"--data.train=[{SAMPLES}]", f"--data.val=[{SAMPLES}]", "--trainer.max_steps=60"]
-    arguments += ["--data.n_workers=2", f"--trainer.logger={CONFIGS / 'logger' / 'csv.yaml'}"]
-    return _irec([*arguments, "--trainer.accelerator=gpu", "--trainer.devices=1", *options])
+def _fit(config: str, options: tuple[str, ...]) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return _irec([*_training(config), "--trainer.max_steps=60", *options], folder)
+
+
+def _resume() -> str:
+    """Train, stop, and go on: the second run says where it ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*_training("rvae"), "--data.crop_size=32", "--data.batch_size=64"]
+        command += ["--trainer.precision=bf16-mixed", "--trainer.check_val_every_n_epoch=1"]
+        _irec([*command, "--trainer.max_steps=20"], folder)
+        return _irec([*command, "--trainer.max_steps=40"], folder)
+
+
+def _training(config: str) -> list[str]:
+    data = "--data=irec.datamodules.image_folder.ImageFolderDataModule"
+    arguments = ["fit", f"--config={CONFIGS / config}.yaml", data]
+    arguments += [f"--data.train=[{SAMPLES}]", f"--data.val=[{SAMPLES}]", "--data.n_workers=2"]
+    arguments += [f"--trainer.logger={CONFIGS / 'logger' / 'csv.yaml'}"]
+    return [*arguments, *_GPU]
 
 
 def _predict() -> str:
-    return _irec(["predict", "--trainer.accelerator=gpu", "--trainer.devices=1"])
-
-
-def _irec(arguments: list[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", "irec", *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return _irec(["predict", *_GPU], folder)
+
+
+def _irec(arguments: list[str], folder: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "irec", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise AssertionError(done.stderr.strip().splitlines()[-1])
     told = [line for line in done.stdout.splitlines() if line.startswith(("epoch", "coffee"))]
