@@ -1,19 +1,21 @@
 """Philox4x32-10, the counter-based generator behind all shared randomness.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The
-arithmetic is int64 tensor operations that never overflow, so every device gives the same bits.
+arithmetic is of whole numbers that never overflow, so every device gives the same bits.
 """
 
+import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt64
 from torch import Tensor
 
 WORD_MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_INCREMENTS = (0x9E3779B9, 0xBB67AE85)
 _N_ROUNDS = 10
+_32, _MASK = np.uint64(32), np.uint64(WORD_MASK)
 
-# Counters worked on together: the dozen int64 temporaries of a chunk then stay in the CPU's cache.
+# Counters worked on together: a chunk then stays in the CPU's cache.
 _CHUNK_ON_CPU = 1 << 13
 _CHUNK_ON_ACCELERATOR = 1 << 22
 
@@ -32,11 +34,34 @@ def philox(
     """
     words = torch.stack(torch.broadcast_tensors(*counter))
     flat = words.view(4, -1)
-    chunk = _CHUNK_ON_CPU if words.device.type == "cpu" else _CHUNK_ON_ACCELERATOR
-    for start in range(0, flat.shape[1], chunk):
-        part = flat[:, start : start + chunk]
+    if words.device.type == "cpu":
+        unsigned = flat.numpy().view(np.uint64)
+        for start in range(0, flat.shape[1], _CHUNK_ON_CPU):
+            _rounds_on_cpu(unsigned[:, start : start + _CHUNK_ON_CPU], *key)
+        return words
+    for start in range(0, flat.shape[1], _CHUNK_ON_ACCELERATOR):
+        part = flat[:, start : start + _CHUNK_ON_ACCELERATOR]
         part.copy_(torch.stack(_rounds(part[0], part[1], part[2], part[3], *key)))
     return words
+
+
+def _rounds_on_cpu(words: UInt64[np.ndarray, "4 n"], k0: int, k1: int) -> None:
+    """Replace counters in place: products have 64 bits, as unsigned numbers of numpy do."""
+    c0, c1, c2, c3 = words
+    p0, p1 = np.empty_like(c0), np.empty_like(c0)
+    for _ in range(_N_ROUNDS):
+        np.multiply(c0, np.uint64(_MULTIPLIERS[0]), out=p0)
+        np.multiply(c2, np.uint64(_MULTIPLIERS[1]), out=p1)
+        np.right_shift(p1, _32, out=c0)
+        c0 ^= c1
+        c0 ^= np.uint64(k0)
+        np.bitwise_and(p1, _MASK, out=c1)
+        np.right_shift(p0, _32, out=c2)
+        c2 ^= c3
+        c2 ^= np.uint64(k1)
+        np.bitwise_and(p0, _MASK, out=c3)
+        k0 = (k0 + _KEY_INCREMENTS[0]) & WORD_MASK
+        k1 = (k1 + _KEY_INCREMENTS[1]) & WORD_MASK
 
 
 def _rounds(

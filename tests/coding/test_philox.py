@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from irec.coding.philox import philox
+from irec.coding.philox import _rounds, philox
 
 KNOWN_ANSWERS = [  # Random123, kat_vectors, philox4x32 10
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
@@ -49,3 +49,10 @@ def test_counters_are_broadcast():
     words = philox((column, row, zero, zero), (7, 8))
     assert words.shape == (4, 3, 5)
     assert tuple(words[:, 2, 4].tolist()) == reference((4, 2, 0, 0), (7, 8))
+
+
+def test_accelerators_count_alike():
+    generator = torch.Generator().manual_seed(0)
+    counters = torch.randint(0, 1 << 32, (4, 500), generator=generator).unbind()
+    on_accelerator = torch.stack(_rounds(*counters, 123, 0xFFFFFFFF))
+    assert torch.equal(on_accelerator, philox(counters, (123, 0xFFFFFFFF)))
