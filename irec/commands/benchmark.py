@@ -159,10 +159,11 @@ def _measure(name: str, code: Code, kl_nats: float, n_tensors: int) -> CoderRow:
     def measurements() -> Iterator[tuple[float, float, float, float]]:
         for seed in range(n_tensors):
             posterior, prior = synthetic_posterior(kl_nats, _N_DIMS, seed)
-            sent, encode_s, z, decode_s = code(seed, 0, posterior, prior)
-            yield sent, float(log_ratio_nats(z, posterior, prior)), encode_s, decode_s
+            coded = code(seed, 0, [(posterior, prior)])
+            log_ratio = float(log_ratio_nats(coded.samples[0], posterior, prior))
+            yield coded.sent_nats, log_ratio, coded.encode_s, coded.decode_s
 
-    code(0, 0, *synthetic_posterior(1.0, _N_DIMS, 0))  # tables are built at the first use
+    code(0, 0, [synthetic_posterior(1.0, _N_DIMS, 0)])  # tables are built at the first use
     means = [sum(column) / n_tensors for column in zip(*measurements(), strict=True)]
     return CoderRow(name, kl_nats, _N_DIMS, *means)
 

@@ -5,13 +5,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from rich.table import Table
 from torch import Tensor
 from torch.distributions import Normal
 
 from irec.codec import Codec, make_codec
-from irec.coding import CoderSettings, SearchSettings, decode, encode, kl_nats, log_ratio_nats
+from irec.coding import (
+    CoderSettings,
+    SearchSettings,
+    decode,
+    encode_batch,
+    kl_nats,
+    log_ratio_nats,
+)
 from irec.coding.faithful import FaithfulSettings, Sampler, decode_faithful, encode_faithful
 from irec.defaults import SAMPLES
 from irec.errors import InvalidParameterError
@@ -79,7 +88,7 @@ def benchmark_posteriors(
     for name, code in _coders(codec.profile.coder).items():
         try:
             # Tables are built, and code compiled, at the first use.
-            code(0, 0, *_short(pairs[0][1]))
+            code(0, 0, [_short(pairs[0][1])])
             rows += _measure(name, code, pairs)
         except InvalidParameterError as error:
             report(f"{name}: {error}")
@@ -121,10 +130,24 @@ def posteriors_table(checkpoint: str, rows: Sequence[PosteriorRow]) -> Table:
     return table
 
 
-# Nats sent, seconds, sample, seconds.
-_Coded = tuple[float, float, Tensor, float]
-# Takes seed, number of the tensor, posterior and prior.
-Code = Callable[[int, int, Normal, Normal], _Coded]
+class Coded(NamedTuple):
+    """What a coder made of some tensors.
+
+    Attributes:
+        sent_nats: All together.
+        encode_s: Seconds for all of them.
+        samples: Decoded, one for each tensor.
+        decode_s: Seconds for all of them.
+    """
+
+    sent_nats: float
+    encode_s: float
+    samples: list[Tensor]
+    decode_s: float
+
+
+# Takes seed, number of a tensor, and posterior and prior of that tensor of each image.
+Code = Callable[[int, int, Sequence[Pair]], Coded]
 
 
 def _coders(coder: CoderSettings) -> dict[str, Code]:
@@ -141,41 +164,61 @@ def _coders(coder: CoderSettings) -> dict[str, Code]:
 def paper_coder(settings: FaithfulSettings) -> Code:
     """Return what codes a tensor as the paper does, and decodes it."""
 
-    def code(seed: int, tensor: int, posterior: Normal, prior: Normal) -> _Coded:
+    def code(seed: int, tensor: int, pairs: Sequence[Pair]) -> Coded:
         start = time.perf_counter()
-        found = encode_faithful(posterior, prior, seed, tensor=tensor, settings=settings)
+        found = [encode_faithful(*pair, seed, tensor=tensor, settings=settings) for pair in pairs]
         between = time.perf_counter()
-        z = decode_faithful(found, prior, seed, tensor=tensor, settings=settings)
-        return found.n_nats(settings), between - start, z, time.perf_counter() - between
+        samples = [
+            decode_faithful(one, prior, seed, tensor=tensor, settings=settings)
+            for one, (_, prior) in zip(found, pairs, strict=True)
+        ]
+        sent = sum(one.n_nats(settings) for one in found)
+        return Coded(sent, between - start, samples, time.perf_counter() - between)
 
     return code
 
 
 def our_coder(coder: CoderSettings, search: SearchSettings) -> Code:
-    """Return what codes a tensor as files have it, and decodes it."""
+    """Return what codes tensors as files have them, together as `irec predict` does."""
 
-    def code(seed: int, tensor: int, posterior: Normal, prior: Normal) -> _Coded:
+    def code(seed: int, tensor: int, pairs: Sequence[Pair]) -> Coded:
+        posterior, prior = (_together(normals) for normals in zip(*pairs, strict=True))
         start = time.perf_counter()
-        found = encode(posterior, prior, seed, tensor=tensor, coder=coder, search=search)
+        found = encode_batch(posterior, prior, seed, tensor=tensor, coder=coder, search=search)
         between = time.perf_counter()
-        z = decode(found, prior, seed, tensor=tensor, coder=coder)
-        sent = found.n_bits(coder) * math.log(2.0)
-        return sent, between - start, z, time.perf_counter() - between
+        samples = [
+            decode(one, prior, seed, tensor=tensor, coder=coder)
+            for one, (_, prior) in zip(found, pairs, strict=True)
+        ]
+        sent = sum(one.n_bits(coder) for one in found) * math.log(2.0)
+        return Coded(sent, between - start, samples, time.perf_counter() - between)
 
     return code
 
 
 def _measure(name: str, code: Code, pairs: Sequence[tuple[int, Pair]]) -> Iterator[PosteriorRow]:
     for kind in ("dense", "diffuse"):
-        chosen = [(tensor, pair) for tensor, pair in pairs if _kind(*pair) == kind]
+        alike: dict[tuple[int, torch.Size], list[Pair]] = {}
+        for tensor, pair in pairs:
+            if _kind(*pair) == kind:
+                alike.setdefault((tensor, pair[0].loc.shape), []).append(pair)
         sums = [0.0] * 5
-        for tensor, pair in chosen:
-            sent, encode_s, z, decode_s = code(0, tensor, *pair)
-            kl, log_ratio = float(kl_nats(*pair)), float(log_ratio_nats(z, *pair))
-            of_one = (kl, sent, log_ratio, encode_s, decode_s)
-            sums = [total + value for total, value in zip(sums, of_one, strict=True)]
+        for (tensor, _), group in alike.items():
+            coded = code(0, tensor, group)
+            kl = sum(float(kl_nats(*pair)) for pair in group)
+            log_ratio = sum(
+                float(log_ratio_nats(z, *pair))
+                for z, pair in zip(coded.samples, group, strict=True)
+            )
+            of_group = (kl, coded.sent_nats, log_ratio, coded.encode_s, coded.decode_s)
+            sums = [total + value for total, value in zip(sums, of_group, strict=True)]
         if sums[0] > 0:
-            yield PosteriorRow(name, kind, len(chosen), *sums)
+            yield PosteriorRow(name, kind, sum(map(len, alike.values())), *sums)
+
+
+def _together(normals: Sequence[Normal]) -> Normal:
+    loc, scale = (torch.stack([getattr(one, name) for one in normals]) for name in ("loc", "scale"))
+    return Normal(loc, scale, validate_args=False)
 
 
 def _kind(posterior: Normal, prior: Normal) -> str:
