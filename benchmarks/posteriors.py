@@ -4,10 +4,10 @@
         --side 384 --quality 50 --beams 256 512 --min-dims 64 96
     OMP_NUM_THREADS=1 python benchmarks/posteriors.py rvae-small --images FOLDER --side 32
 
-Choose on photographs that no figure is published of. What is not given is the profile's, and 512
-beams. "loss" is (nats sent - log-ratio of the sample) / KL of all tensors, with the standard error
-over images; "sent" is nats sent / KL - 1; "tensors" are the losses of each tensor; time is
-processor time of encoding, what is drawn and planned before the search included.
+Choose on photographs that no figure is published of. What is not given is the profile's, and the
+default effort's beams. "loss" is (nats sent - log-ratio of the sample) / KL of all tensors, with
+the standard error over images; "sent" is nats sent / KL - 1; "tensors" are the losses of each
+tensor; time is processor time of encoding, what is drawn and planned before the search included.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+")
     parser.add_argument("--steps-per-rho-index", type=int, nargs="+")
     parser.add_argument("--min-dims", type=int, nargs="+")
-    parser.add_argument("--beams", type=int, nargs="+", default=[512])
+    parser.add_argument("--beams", type=int, nargs="+", default=[SearchSettings().n_beams])
     parser.add_argument("--negligible", type=float, nargs="+", default=[0.002])
     chosen = parser.parse_args()
     torch.set_num_threads(1)

@@ -100,7 +100,7 @@ class SearchSettings:
             KL are left out of the search (the decoder still draws them).
     """
 
-    n_beams: int = 512
+    n_beams: int = 768
     negligible_kl_fraction: float = 0.002
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class SearchSettings:
         """Return the settings of an effort level.
 
         Args:
-            effort: From 1 (32 beams) to 9 (8192 beams); each level doubles beams and time.
+            effort: From 1 (48 beams) to 9 (12,288 beams); each level doubles beams and time.
 
         Raises:
             InvalidParameterError: If the level is outside 1 to 9.
@@ -131,7 +131,7 @@ class SearchSettings:
             raise InvalidParameterError(
                 f"effort must be from {MIN_EFFORT} to {MAX_EFFORT}, not {effort}."
             )
-        return cls(n_beams=32 << (effort - MIN_EFFORT))
+        return cls(n_beams=48 << (effort - MIN_EFFORT))
 
 
 DEFAULT_CODER = CoderSettings()

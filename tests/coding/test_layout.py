@@ -72,7 +72,7 @@ def test_an_order_that_does_not_exist_is_refused():
 
 def test_effort_doubles_beams():
     beams = [SearchSettings.from_effort(effort).n_beams for effort in range(1, 10)]
-    assert beams == [32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
+    assert beams == [48, 96, 192, 384, 768, 1536, 3072, 6144, 12288]
     assert SearchSettings.from_effort(5) == SearchSettings()
     for wrong in (0, 10):
         with pytest.raises(InvalidParameterError):
