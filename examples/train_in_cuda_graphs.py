@@ -13,6 +13,7 @@ the first half, then falling in a line to nothing. Without a GPU the same steps 
 import argparse
 import copy
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -23,7 +24,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from irec.images import image_paths, read_image
+from irec.datamodules.image_files import read_rgb
+from irec.errors import DataError, IrecError
+from irec.images import image_paths
 from irec.lightning_modules.muon import Muon
 from irec.lightning_modules.transform_vae import TransformVAEModule
 from irec.metrics.ms_ssim import batch_ms_ssim
@@ -43,9 +46,16 @@ REPORT_EVERY_S = 30.0
 class Crops:
     """Random crops, cut where the images lie: in the device's memory."""
 
-    def __init__(self, paths: list[Path], side: int, batch: int, device: str) -> None:
-        """Load square images, which are of one size, at all scales."""
-        images = [read_image(path) for path in paths]
+    def __init__(self, folders: Sequence[Path], side: int, batch: int, device: str) -> None:
+        """Load images, which are of one size, at all scales."""
+        images = images_of_one_size(folders)
+        least = math.ceil(side / min(SCALES))
+        if side % TransformVAE.stride or min(images[0].shape[:2]) < least:
+            raise DataError(
+                f"crops of {side} pixels: sides are multiples of {TransformVAE.stride}, of images "
+                f"of at least {least} pixels, since the smallest scale is {min(SCALES)}"
+            )
+        self.n_images = len(images)
         self.scales = [
             torch.stack([_scaled(image, scale) for image in images]).to(device) for scale in SCALES
         ]
@@ -67,6 +77,20 @@ class Crops:
         grey = (crops * self.luma).sum(1, keepdim=True).round().expand_as(crops)
         is_grey = torch.rand(self.batch, 1, 1, 1, device=self.device) < GREY_SHARE
         return torch.where(is_grey, grey, crops)
+
+
+def images_of_one_size(folders: Sequence[Path]) -> list[np.ndarray]:
+    """Read all images of some folders, and say which is unlike the first."""
+    paths = [path for folder in folders for path in image_paths(folder)]
+    images = [read_rgb(path) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape != images[0].shape:
+            (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
+            raise DataError(
+                f"{path} is {height}x{width}, {paths[0]} is {first_height}x{first_width}: all "
+                "images must be of one size, since they lie in one tensor"
+            )
+    return images
 
 
 def _scaled(image: np.ndarray, scale: float) -> Tensor:
@@ -181,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train, report, save."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", help="name or folder of the checkpoint to go on from")
-    parser.add_argument("folders", nargs="+", type=Path, help="of square images of one size")
+    parser.add_argument("folders", nargs="+", type=Path, help="of images of one size")
     parser.add_argument("--val", type=Path, required=True, help="images that are never trained on")
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--batch", type=int, default=24)
@@ -193,14 +217,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(asked.seed)
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    paths = [path for folder in asked.folders for path in image_paths(folder)]
-    crops = Crops(paths, asked.side, asked.batch, device)
-    val = torch.stack([_scaled(read_image(path), 1.0) for path in image_paths(asked.val)])
+    crops = Crops(asked.folders, asked.side, asked.batch, device)
+    val = torch.stack([_scaled(image, 1.0) for image in images_of_one_size([asked.val])])
     val = val.to(device)
     module = TransformVAEModule(checkpoint=asked.checkpoint, channels_last=True)
     began = time.perf_counter()
     training = Training(module, crops, asked.rate)
-    print(f"{len(paths)} images; recorded in {time.perf_counter() - began:.1f} s", flush=True)
+    print(f"{crops.n_images} images; recorded in {time.perf_counter() - began:.1f} s", flush=True)
     print(f"at first: {evaluate(training.averaged, val)}", flush=True)
     began, n_steps, reported = time.perf_counter(), 0, 0.0
     while (done := (time.perf_counter() - began) / (60.0 * asked.minutes)) < 1.0:
@@ -231,4 +254,7 @@ def save(model: TransformVAE, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except IrecError as error:
+        sys.exit(str(error))
