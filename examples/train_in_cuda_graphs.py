@@ -219,7 +219,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     crops = Crops(asked.folders, asked.side, asked.batch, device)
     val = torch.stack([_scaled(image, 1.0) for image in images_of_one_size([asked.val])])
-    val = val.to(device)
+    height, width = (side // TransformVAE.stride * TransformVAE.stride for side in val.shape[2:])
+    val = val[:, :, :height, :width].to(device)
     module = TransformVAEModule(checkpoint=asked.checkpoint, channels_last=True)
     began = time.perf_counter()
     training = Training(module, crops, asked.rate)
