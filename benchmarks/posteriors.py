@@ -47,6 +47,7 @@ class Outcome:
 
 def main() -> None:
     """Print a line for each combination of the arguments."""
+    default = SearchSettings()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint")
     parser.add_argument("--images", type=Path, required=True)
@@ -57,8 +58,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+")
     parser.add_argument("--steps-per-rho-index", type=int, nargs="+")
     parser.add_argument("--min-dims", type=int, nargs="+")
-    parser.add_argument("--beams", type=int, nargs="+", default=[SearchSettings().n_beams])
-    parser.add_argument("--negligible", type=float, nargs="+", default=[0.002])
+    parser.add_argument("--beams", type=int, nargs="+", default=[default.n_beams])
+    parser.add_argument(
+        "--negligible", type=float, nargs="+", default=[default.negligible_kl_fraction]
+    )
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*miss their posteriors")

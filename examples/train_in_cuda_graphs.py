@@ -16,30 +16,27 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from irec.datamodules.image_files import read_rgb
+from irec.datamodules.image_store import scaled
 from irec.errors import DataError, IrecError
 from irec.images import image_paths
+from irec.lightning_modules.lattice_rvae import grey
 from irec.lightning_modules.muon import Muon
 from irec.lightning_modules.transform_vae import TransformVAEModule
-from irec.metrics.ms_ssim import batch_ms_ssim
-from irec.models.sources import PosteriorSampler
+from irec.models.lossy_model import lambda_at
 from irec.models.transform_vae import TransformVAE
 
 WARMUP_STEPS = 200
 SCALES = (1.0, 0.84, 0.7, 0.58)
 GREY_SHARE = 0.04
-LUMA = (0.299, 0.587, 0.114)
 AVERAGING = 0.999
 GRADIENT_NORM = 1.0
-MS_SSIM_FLOOR = 1e-4
 REPORT_EVERY_S = 30.0
 
 
@@ -57,10 +54,9 @@ class Crops:
             )
         self.n_images = len(images)
         self.scales = [
-            torch.stack([_scaled(image, scale) for image in images]).to(device) for scale in SCALES
+            _as_tensor([scaled(image, scale) for image in images]).to(device) for scale in SCALES
         ]
         self.side, self.batch, self.device = side, batch, device
-        self.luma = torch.tensor(LUMA, device=device)[None, :, None, None]
 
     def draw(self) -> Tensor:
         """Cut a batch at one scale, mirrored half of the time, some of it grey."""
@@ -73,10 +69,9 @@ class Crops:
         is_mirrored = torch.rand(self.batch, 1, device=self.device) < 0.5
         columns = torch.where(is_mirrored, columns.flip(1), columns)
         crops = images[which[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-        crops = crops.permute(0, 3, 1, 2).float()
-        grey = (crops * self.luma).sum(1, keepdim=True).round().expand_as(crops)
+        crops = crops.permute(0, 3, 1, 2)
         is_grey = torch.rand(self.batch, 1, 1, 1, device=self.device) < GREY_SHARE
-        return torch.where(is_grey, grey, crops)
+        return torch.where(is_grey, grey(crops.float()).byte(), crops)
 
 
 def images_of_one_size(folders: Sequence[Path]) -> list[np.ndarray]:
@@ -93,25 +88,8 @@ def images_of_one_size(folders: Sequence[Path]) -> list[np.ndarray]:
     return images
 
 
-def _scaled(image: np.ndarray, scale: float) -> Tensor:
-    width, height = (round(side * scale) for side in image.shape[1::-1])
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
-
-
-def rate_and_distortion(
-    model: TransformVAE, pixels: Tensor, anchor_position: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Bits per pixel and distortion of a posterior sample of each image, and what it decodes to."""
-    source = PosteriorSampler()
-    decoded = model(pixels, source, anchor_position)
-    nats = torch.stack([kl.float().sum((1, 2, 3)) for kl in source.kl_nats]).sum(0)
-    bpp = nats / (math.log(2.0) * pixels.shape[2] * pixels.shape[3])
-    if model.config.distortion == "mse":
-        return bpp, (decoded - pixels).square().mean((1, 2, 3)), decoded
-    with torch.autocast(pixels.device.type, enabled=False):
-        levels = decoded.float().clamp(0.0, 255.0)
-        return bpp, 255.0 * (1.0 - batch_ms_ssim(levels, pixels, floor=MS_SSIM_FLOOR)), decoded
+def _as_tensor(images: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 class Training:
@@ -121,15 +99,14 @@ class Training:
         """Record the step; what is done while recording counts as steps too."""
         self.crops, self.base_rate = crops, rate
         device = crops.device
-        self.model = module.model.to(device).train()
-        self.averaged = copy.deepcopy(self.model).requires_grad_(False)
+        self.module = module.to(device).train()
+        self.averaged = copy.deepcopy(module).requires_grad_(False)
         self.optimizer: Muon = module.make_optimizer()
         for group in self.optimizer.param_groups:
             group["share"] = group["lr"] / module.hparams["learning_rate"]
             group["lr"] = torch.zeros((), device=device)
-        self.lambdas = torch.tensor(self.model.config.lambdas, device=device)
-        self.middle = (self.lambdas[0] * self.lambdas[-1]).sqrt()
-        self.pixels = crops.draw().contiguous(memory_format=torch.channels_last)
+        self.lambdas = torch.tensor(module.model.config.lambdas, device=device)
+        self.images = crops.draw()
         self.loss = torch.zeros((), device=device)
         self._step: Callable[[], None] = self._eager
         if device == "cuda":
@@ -137,7 +114,7 @@ class Training:
 
     def step(self, factor: float) -> None:
         """Train on a batch, at so many times the base learning rate."""
-        self.pixels.copy_(self.crops.draw())
+        self.images.copy_(self.crops.draw())
         for group in self.optimizer.param_groups:
             group["lr"].fill_(factor * self.base_rate * group["share"])
         self._step()
@@ -147,17 +124,15 @@ class Training:
         self._forward_and_backward()
 
     def _forward_and_backward(self) -> None:
-        anchors = torch.rand(len(self.pixels), device=self.pixels.device) * (len(self.lambdas) - 1)
-        left = anchors.long()
-        ratio = self.lambdas[(left + 1).clamp(max=len(self.lambdas) - 1)] / self.lambdas[left]
-        trade_off = self.lambdas[left] * ratio ** (anchors - left)
-        with torch.autocast(self.pixels.device.type, torch.bfloat16):
-            bpp, distortion, _ = rate_and_distortion(self.model, self.pixels, anchors)
-        # Otherwise images that are given many bits would count for more than the others.
-        weight = (self.middle / trade_off).sqrt()
-        loss = (weight * (trade_off * distortion + bpp)).mean()
+        device, n_gaps = self.images.device, len(self.lambdas) - 1
+        anchor_position = torch.rand(len(self.images), device=device) * n_gaps
+        trade_off = lambda_at(anchor_position, self.lambdas)
+        with torch.autocast(device.type, torch.bfloat16):
+            terms = self.module.terms(self.images, anchor_position)
+            distortion = self.module.distortion(terms, self.images)
+        loss = self.module.objective(distortion, terms.bpp.sum(0), trade_off)
         loss.backward()
-        parameters: list[Tensor] = list(self.model.parameters())
+        parameters: list[Tensor] = list(self.module.parameters())
         torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
         self.optimizer.step()
         with torch.no_grad():
@@ -185,17 +160,18 @@ class Training:
 
 
 @torch.no_grad()
-def evaluate(model: TransformVAE, images: Tensor) -> str:
-    """Rate and distortion of the averaged weights at each anchor, and the objective."""
-    lambdas, parts, losses = model.config.lambdas, [], []
-    for anchor, trade_off in enumerate(lambdas):
-        found = [
-            rate_and_distortion(model, batch, torch.full((len(batch),), anchor + 0.0).to(batch))
-            for batch in images.float().split(8)
-        ]
-        bpp, distortion = (torch.cat(values) for values in list(zip(*found, strict=True))[:2])
+def evaluate(module: TransformVAEModule, images: Tensor) -> str:
+    """Rate and distortion at each anchor, and the objective."""
+    config = module.model.config
+    worst, parts, losses = 255.0**2 if config.distortion == "mse" else 255.0, [], []
+    for anchor, trade_off in enumerate(config.lambdas):
+        found = []
+        for batch in images.split(8):
+            anchor_position = torch.full((len(batch),), float(anchor), device=batch.device)
+            terms = module.terms(batch, anchor_position)
+            found.append(torch.stack([terms.bpp.sum(0), module.distortion(terms, batch)]))
+        bpp, distortion = torch.cat(found, 1)
         losses.append((trade_off * distortion + bpp).mean().item())
-        worst = 255.0**2 if model.config.distortion == "mse" else 255.0
         quality_db = 10.0 * torch.log10(worst / distortion)
         parts.append(f"{bpp.mean():.4f} {quality_db.mean():.3f}")
     return f"loss {np.mean(losses):.5f}; bpp, dB: " + ", ".join(parts)
@@ -218,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
     crops = Crops(asked.folders, asked.side, asked.batch, device)
-    val = torch.stack([_scaled(image, 1.0) for image in images_of_one_size([asked.val])])
+    val = _as_tensor(images_of_one_size([asked.val]))
     height, width = (side // TransformVAE.stride * TransformVAE.stride for side in val.shape[2:])
     val = val[:, :, :height, :width].to(device)
     module = TransformVAEModule(checkpoint=asked.checkpoint, channels_last=True)
@@ -247,11 +223,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     save(training.averaged, asked.output)
 
 
-def save(model: TransformVAE, path: Path) -> None:
+def save(module: TransformVAEModule, path: Path) -> None:
     """Write what `irec export` reads; it rounds weights to float16 as here."""
-    config = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(model.config).items()}
-    state = {f"model.{name}": value.half().cpu() for name, value in model.state_dict().items()}
-    torch.save({"hyper_parameters": config, "state_dict": state}, path)
+    state = {name: value.half().cpu() for name, value in module.state_dict().items()}
+    torch.save({"hyper_parameters": dict(module.hparams), "state_dict": state}, path)
 
 
 if __name__ == "__main__":

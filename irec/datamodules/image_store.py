@@ -123,7 +123,7 @@ def _stored(
                 shutil.rmtree(outdated, ignore_errors=True)
             n_images = sum(len(read_array(f)) if f.suffix == ".npy" else 1 for f in files)
             copies = (
-                ("", _scaled(image, scale)) for image in read_sources(sources) for scale in scales
+                ("", scaled(image, scale)) for image in read_sources(sources) for scale in scales
             )
             write_store(store, n_images * len(scales), copies)
         return [pixels for _, pixels in map_store(store)]
@@ -142,7 +142,7 @@ def _digest(of: Any) -> str:
     return hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]
 
 
-def _scaled(image: UInt8[np.ndarray, "h w 3"], scale: float) -> UInt8[np.ndarray, "_h _w 3"]:
+def scaled(image: UInt8[np.ndarray, "h w 3"], scale: float) -> UInt8[np.ndarray, "_h _w 3"]:
     """Return an image with sides of so many times its own (Lanczos)."""
     if scale == 1.0:
         return image

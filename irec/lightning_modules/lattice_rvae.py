@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
@@ -102,7 +102,7 @@ class LatticeRVAEModule(TrainingModule):
     def _terms(self, images: UInt8[Tensor, "n 3 h w"], is_grey: bool = False) -> _Terms:
         pixels = images.float().contiguous(memory_format=self.memory_format)
         if is_grey:
-            pixels = _grey(pixels)
+            pixels = grey(pixels)
         n_channels = 1 if is_grey else 3
         latents, known = PosteriorSampler(), KnownPixels(pixels, n_channels)
         flags = pixels.new_full((len(pixels),), float(is_grey))
@@ -171,6 +171,7 @@ class LatticeRVAEModule(TrainingModule):
         return self.step_by_step(optimizer, scheduler)
 
 
-def _grey(pixels: Tensor) -> Tensor:
+def grey(pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Return the luma of pixels, in whole grey levels, in all three channels."""
     luma = pixels.new_tensor(_LUMA).view(1, 3, 1, 1)
     return (pixels * luma).sum(1, keepdim=True).round().clamp(0.0, 255.0).expand(-1, 3, -1, -1)

@@ -42,7 +42,7 @@ _ONES = (1.0,) * len(SCALE_WEIGHTS)
 _MS_SSIM_FLOOR = 1e-4
 
 
-class _Terms(NamedTuple):
+class Terms(NamedTuple):
     """What the objective consists of, for each of n images.
 
     Attributes:
@@ -133,7 +133,10 @@ class LossyModule(TrainingModule):
             f"lossy models need crops of {needed}, not {height}x{width}: see --data.crop_size"
         )
 
-    def _terms(self, images: UInt8[Tensor, "n 3 h w"], anchor_position: Tensor) -> _Terms:
+    def terms(
+        self, images: UInt8[Tensor, "n 3 h w"], anchor_position: Float[Tensor, " n"]
+    ) -> Terms:
+        """Return what the objective consists of, at one posterior sample of each image."""
         self._check_crops(images)
         pixels = images.float().contiguous(memory_format=self.memory_format)
         source = PosteriorSampler()
@@ -143,21 +146,30 @@ class LossyModule(TrainingModule):
         active = [(kl > _ACTIVE_NATS).float().mean((1, 2, 3)) for kl in source.kl_nats]
         n_pixels = images.shape[2] * images.shape[3]
         mse = (decoded - pixels).square().mean((1, 2, 3))
-        return _Terms(decoded, bits / n_pixels, mse, torch.stack(active))
+        return Terms(decoded, bits / n_pixels, mse, torch.stack(active))
 
-    def _distortion(self, terms: _Terms, images: Tensor) -> Float[Tensor, " n"]:
+    def distortion(self, terms: Terms, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, " n"]:
+        """Return what lambda is the price of: see `distortion` of the model."""
         if self.model.config.distortion == "mse":
             return terms.mse
         weights = _ONES if self.model.config.distortion == "ms_ssim_unweighted" else SCALE_WEIGHTS
         return 255.0 * (1.0 - _ms_ssim(terms.image, images, weights))
+
+    def objective(
+        self, distortion: Float[Tensor, " n"], bpp: Float[Tensor, " n"], trade_off: Tensor
+    ) -> Float[Tensor, ""]:
+        """Return the mean of lambda * distortion + bits per pixel, as training weighs images."""
+        # Otherwise images that are given many bits would count for more than the others.
+        weight = (_middle(self.model.config.lambdas) / trade_off).sqrt()
+        return (weight * (trade_off * distortion + bpp)).mean()
 
     def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
         """Loss of a batch, each image with a lambda of its own where the model serves several."""
         lambdas = self.model.config.lambdas
         anchor_position = torch.rand(len(batch), device=self.device) * (len(lambdas) - 1)
         trade_off = lambda_at(anchor_position, lambdas) * self.log_steered.exp()
-        terms = self._terms(batch, anchor_position)
-        distortion = self._distortion(terms, batch)
+        terms = self.terms(batch, anchor_position)
+        distortion = self.distortion(terms, batch)
         bpp = terms.bpp.sum(0)
         self.log("train/bpp", bpp.detach().mean(), prog_bar=True)
         self.log("train/psnr_db", _psnr_db(terms.mse).detach().mean(), prog_bar=True)
@@ -170,9 +182,7 @@ class LossyModule(TrainingModule):
         self.log("train/loss", (trade_off * distortion + bpp).detach().mean())
         self.log("train/kl_weight", self._kl_weight())
         self._steer(bpp.mean())
-        # Otherwise images that are given many bits would count for more than the others.
-        weight = (_middle(lambdas) / trade_off).sqrt()
-        return (weight * (trade_off * distortion + self._kl_weight() * bpp)).mean()
+        return self.objective(distortion, self._kl_weight() * bpp, trade_off)
 
     def _kl_weight(self) -> float:
         anneal_steps = self.hparams["anneal_steps"]
@@ -183,7 +193,7 @@ class LossyModule(TrainingModule):
         """Log rates and distortions of one posterior sample at each of the model's lambdas."""
         losses = []
         for index, trade_off in enumerate(self.model.config.lambdas):
-            terms = self._terms(batch, torch.full((len(batch),), float(index), device=self.device))
+            terms = self.terms(batch, torch.full((len(batch),), float(index), device=self.device))
             levels = ((terms.image.round().clamp(0, 255) - batch).square()).mean((1, 2, 3))
             figures = {"bpp": terms.bpp.sum(0), "psnr_db": _psnr_db(levels)}
             figures |= {f"bpp_{name}": bpp for name, bpp in self._parts(terms.bpp).items()}
@@ -194,7 +204,7 @@ class LossyModule(TrainingModule):
             for name, value in figures.items():
                 key = f"{stage}/{name}/lambda_{trade_off:g}"
                 self.log(key, value.mean(), batch_size=len(batch))
-            losses.append((trade_off * self._distortion(terms, batch) + figures["bpp"]).mean())
+            losses.append((trade_off * self.distortion(terms, batch) + figures["bpp"]).mean())
         loss = torch.stack(losses).mean()
         self.log(f"{stage}/loss", loss, prog_bar=True, batch_size=len(batch))
 

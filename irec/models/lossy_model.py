@@ -126,17 +126,17 @@ class LossyModel(nn.Module):
 
 
 def lambda_at(
-    anchor_position: Float[Tensor, " n"], lambdas: Sequence[float]
+    anchor_position: Float[Tensor, " n"], lambdas: Sequence[float] | Float[Tensor, " _a"]
 ) -> Float[Tensor, " n"]:
     """Return the lambda of each anchor position: even on a logarithmic scale between two.
 
     Args:
         anchor_position: From 0 to the number of anchors less one.
-        lambdas: Of the anchors, ascending.
+        lambdas: Of the anchors, ascending; a tensor beside the positions is not copied.
     """
-    anchors = anchor_position.new_tensor(lambdas)
+    anchors = torch.as_tensor(lambdas, dtype=anchor_position.dtype, device=anchor_position.device)
     left = anchor_position.long()
-    right = (left + 1).clamp(max=len(lambdas) - 1)
+    right = (left + 1).clamp(max=len(anchors) - 1)
     return anchors[left] * (anchors[right] / anchors[left]) ** (anchor_position - left)
 
 

@@ -183,7 +183,7 @@ def test_dimensions_with_more_than_a_hundredth_of_a_nat_are_in_use(monkeypatch):
     module = tiny_module()
     monkeypatch.setattr(module.model, "forward", model)
     images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    assert module._terms(images, torch.zeros(1)).active.tolist() == [[0.5], [0.0]]
+    assert module.terms(images, torch.zeros(1)).active.tolist() == [[0.5], [0.0]]
 
 
 @pytest.mark.filterwarnings("ignore:.*self.log.*")
