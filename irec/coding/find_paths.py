@@ -1,11 +1,11 @@
 """Where streams are searched: compiled on the cores of a CPU, or all together on an accelerator."""
 
-from collections.abc import Sequence
-from functools import cache
+import gc
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -61,9 +61,7 @@ def _find_on_cores(
     order: Order,
 ) -> list[FoundPath]:
     """Search each stream with the compiled kernel, several streams at a time."""
-    # Imported here: compiled code is for encoders, and takes a while to load.
-    from irec.coding.kernel import search_stream
-
+    search_stream = _load_kernel()
     rows, signs = (part.numpy() for part in codebook.drawn)
     rows = rows.reshape(-1, codebook.n_rows, rows.shape[1])
     first_hashes = randomness.first_hash(torch.tensor([stream.number for stream in streams]))
@@ -91,22 +89,28 @@ def _find_on_cores(
             raise (error.__cause__ or error) from None
         return FoundPath(torch.from_numpy(path), float(log_ratio))
 
-    # Matrix products on one thread each, so that they always sum in the same order.
-    with _linear_algebra().limit(limits=1, user_api="blas"):
-        return map_on_cores(search, range(len(streams)))
+    return map_on_cores(search, range(len(streams)))
+
+
+def _load_kernel() -> Callable[..., tuple[NDArray[np.int64], float]]:
+    """Import the kernel, which only encoders need and which takes a while to load.
+
+    Garbage is not collected meanwhile: going through all that torch has loaded takes a third of
+    the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        from irec.coding.kernel import search_stream
+    finally:
+        if was_enabled:
+            gc.enable()
+    return search_stream
 
 
 def _padded(of_dims: Tensor, value: float) -> Tensor:
     """Add dimensions of this value, to a multiple of four."""
     return functional.pad(of_dims, (0, -of_dims.shape[1] % 4), value=value).contiguous()
-
-
-@cache
-def _linear_algebra() -> ThreadpoolController:
-    """Find the libraries that multiply matrices; finding them takes longer than short searches."""
-    import scipy.linalg.cython_blas  # noqa: F401  # the one that the kernel calls
-
-    return ThreadpoolController()
 
 
 def find_together(

@@ -1,4 +1,4 @@
-"""Products of bytes: exact, and good enough to choose by."""
+"""Products of floats and of bytes: exact, and good enough to choose by."""
 
 import math
 
@@ -8,44 +8,82 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from irec.coding import CoderSettings, SearchSettings, decode, encode_batch
-from irec.coding.byte_product import BEAMS_AT_ONCE, HAS_BYTE_PRODUCTS, ROWS_AT_ONCE
-from irec.coding.kernel import _multiply_bytes, _rows_to_bytes
+from irec.coding.kernel.products import (
+    BEAMS_AT_ONCE,
+    HAS_BYTE_PRODUCTS,
+    ROWS_AT_ONCE,
+    multiply_bytes,
+    multiply_floats,
+)
+from irec.coding.kernel.scores import rows_to_bytes
+from irec.coding.kernel.selection import GROUPS
 
-pytestmark = pytest.mark.skipif(
+with_byte_products = pytest.mark.skipif(
     not HAS_BYTE_PRODUCTS, reason="the processor multiplies no bytes (AVX-512 VNNI)"
 )
 
 
+def best_scores(product, base, quadratic):
+    score = (base[:, None] + quadratic) + np.abs(product)
+    n_groups = min(GROUPS, score.shape[1])
+    return score.reshape(len(score), -1, n_groups).max(1)
+
+
+@pytest.mark.parametrize("n_dims", [4, 60])
+@pytest.mark.parametrize("n_rows", [1, 8, 32, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE])
+def test_products_of_floats(n_dims, n_rows):
+    random = np.random.default_rng(n_dims)
+    n_beams = 3 * BEAMS_AT_ONCE
+    beams, rows, base, quadratic = (
+        random.normal(size=shape).astype(np.float32)
+        for shape in ((n_beams, n_dims), (n_dims, n_rows), n_beams, n_rows)
+    )
+    out = np.empty((n_beams, n_rows), np.float32)
+    best = np.empty((n_beams, min(GROUPS, n_rows)), np.float32)
+    multiply_floats(beams, rows, base, quadratic, out, best)
+    np.testing.assert_allclose(out, beams.astype(float) @ rows, rtol=1e-5, atol=1e-5)
+    # What selects computes them again, and must find the same.
+    assert np.array_equal(best, best_scores(out, base, quadratic))
+
+
+@with_byte_products
 @pytest.mark.parametrize("n_quads", [1, 2, 25])
 @pytest.mark.parametrize("n_rows", [ROWS_AT_ONCE, 2 * ROWS_AT_ONCE])
-def test_products_are_those_of_integers(n_quads, n_rows):
+def test_products_of_bytes_are_those_of_integers(n_quads, n_rows):
     random = np.random.default_rng(n_quads)
     n_beams = 3 * BEAMS_AT_ONCE
     pulls = random.integers(-128, 128, (n_beams, 4 * n_quads))
     rows = random.integers(-127, 128, (n_rows, 4 * n_quads))
     by_quads = rows.reshape(n_rows, n_quads, 4).transpose(1, 0, 2)
-    factor = random.uniform(0.5, 2.0, n_beams).astype(np.float32)
-    out = np.empty((n_beams, n_rows), np.float32)
-    _multiply_bytes(
+    factor, base, quadratic = (
+        random.uniform(0.5, 2.0, n).astype(np.float32) for n in (n_beams, n_beams, n_rows)
+    )
+    out, best = (np.empty((n_beams, n), np.float32) for n in (n_rows, GROUPS))
+    multiply_bytes(
         (pulls + 128).astype(np.uint8),
         np.ascontiguousarray(by_quads.astype(np.int8)),
         (-128 * rows.sum(1)).astype(np.int32),
         factor,
+        base,
+        quadratic,
         out,
+        best,
     )
     assert np.array_equal(out, (pulls @ rows.T).astype(np.float32) * factor[:, None])
+    assert np.array_equal(best, best_scores(out, base, quadratic))
 
 
 def test_rows_become_the_nearest_bytes():
     rows = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
     rows[0, 0], rows[1, 0] = 5.0, -5.0  # beyond what bytes hold
     row_bytes, shift = np.zeros((2, 64, 4), np.int8), np.zeros(64, np.int32)
-    _rows_to_bytes(2.0 * rows, 2.0, row_bytes, shift)
+    rows_to_bytes(2.0 * rows, np.float32(2.0), row_bytes, shift)
     found = row_bytes.transpose(1, 0, 2).reshape(64, 8)
     assert np.abs(found / 30.0 - rows.clip(-127 / 30, 127 / 30)).max() <= 0.5 / 30.0 + 1e-6
     assert np.array_equal(shift, -128 * found.astype(np.int32).sum(1))
 
 
+@with_byte_products
 @pytest.mark.parametrize("order", ["block", "step"])
 def test_choosing_by_bytes_loses_no_more_than_by_floats(monkeypatch, order):
     generator = torch.Generator().manual_seed(0)
@@ -73,6 +111,7 @@ def test_choosing_by_bytes_loses_no_more_than_by_floats(monkeypatch, order):
     assert float((by_bytes - by_floats).mean()) < 3.0 * float(error)
 
 
+@with_byte_products
 def test_dense_posteriors_are_searched_in_floats(monkeypatch):
     # Their scores are sums of thousands of nats, of which bytes would leave nothing to choose by.
     mean = torch.randn(1, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
