@@ -100,12 +100,7 @@ def _draw_rows(
 
 def _draw_signs(randomness: SharedRandomness, columns: Tensor) -> Int8[Tensor, "pool columns"]:
     groups, group_of_column = (columns // SIGNS_PER_CALL).unique_consecutive(return_inverse=True)
-    pool = torch.arange(SIGN_POOL_SIZE, device=columns.device)
-    words = randomness.sign_words(pool, groups.unsqueeze(1)).transpose(0, 1)  # [G, 4, pool]
-    signs = torch.empty(columns.numel(), SIGN_POOL_SIZE, dtype=torch.int8, device=columns.device)
-    word_of_column = columns % SIGNS_PER_CALL // 32
-    for start in range(0, columns.numel(), 1024):  # eight times the memory, so not all at once
-        part = slice(start, start + 1024)
-        bits = words[group_of_column[part], word_of_column[part]] >> (columns[part, None] % 32)
-        signs[part] = (bits & 1).mul_(-2).add_(1)
-    return signs.t().contiguous()
+    pool = torch.arange(SIGN_POOL_SIZE, device=columns.device).unsqueeze(1)
+    signs = randomness.signs(pool, groups).flatten(1)  # [pool, G * 128]
+    wanted = group_of_column * SIGNS_PER_CALL + columns % SIGNS_PER_CALL
+    return signs.index_select(1, wanted)

@@ -200,8 +200,7 @@ def _chosen_variables(
     steps = torch.arange(indices.shape[1], device=indices.device).unsqueeze(1)
     normals = randomness.codebook(steps, indices.unsqueeze(2) // 2, groups).flatten(2)
     groups = torch.arange(-(-n_columns // SIGNS_PER_CALL), device=indices.device)
-    words = randomness.sign_words(pool_rows.unsqueeze(2), groups).movedim(0, -1).flatten(2)
-    bits = words.unsqueeze(-1) >> torch.arange(32, device=indices.device)
+    signs = randomness.signs(pool_rows.unsqueeze(2), groups).flatten(2)
     # Every other candidate is the one before it with all signs flipped.
-    signs = 1 - 2 * ((bits & 1).flatten(2)[..., :n_columns] ^ (indices.unsqueeze(2) & 1))
-    return normals[..., :n_columns] * signs
+    signs = signs * (1 - 2 * (indices & 1)).unsqueeze(2)
+    return normals[..., :n_columns] * signs[..., :n_columns]

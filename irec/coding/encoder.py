@@ -3,17 +3,16 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 from torch.distributions import Normal
 
 from irec.coding.arguments import as_normal
 from irec.coding.decoder import decode_with
 from irec.coding.gaussians import WhitenedPosterior, add_batch, whiten
-from irec.coding.plan import make_plan, search_plans, steps_and_rho
+from irec.coding.parallel import map_on_cores
+from irec.coding.plan import Target, aim_at, make_plan, search_plans
 from irec.coding.settings import (
     DEFAULT_CODER,
     DEFAULT_SEARCH,
@@ -21,7 +20,7 @@ from irec.coding.settings import (
     SearchSettings,
 )
 from irec.coding.shared_randomness import SharedRandomness
-from irec.coding.tensor_code import MAX_BLOCK_DOUBLINGS, TensorCode
+from irec.coding.tensor_code import MAX_BLOCK_DOUBLINGS, MAX_STEPS_PER_DIMENSION, TensorCode
 from irec.errors import InvalidParameterError
 
 # Where searched posteriors are clipped, so that float32 holds every product. The sample then aims
@@ -31,7 +30,7 @@ _MIN_SCALE, _MAX_SCALE, _MAX_MEAN = 1e-7, 1e6, 1e6
 # Where dimensions hold much, a block may fall behind and never catch up: then more steps, one after
 # the other, until none does.
 _STEPS_PER_KL = (1.05, 1.07, 1.09, 1.11, 1.13, 1.15, 1.2, 1.3, 1.5, 2.0)
-# Tensors of few nats are searched again with these: their few whole steps fit one sample well and
+# Tensors of few nats are searched with these too: their few whole steps fit one sample well and
 # another badly. That brings 9 % lost of 34 nats, and of 78, to 6 % (benchmarks/posteriors.py).
 _FEW_NATS, _OTHER_STEPS_PER_KL = 100.0, (0.95, 1.0, 1.1)
 # Below this deviation, float32 may not tell a search how good a last step of unit variance is.
@@ -102,10 +101,10 @@ def encode_batch(
     posterior, prior = as_normal(posterior, "posterior"), as_normal(prior, "prior")
     if posterior.loc.ndim == 0:
         raise InvalidParameterError("encode_batch needs a leading dimension; encode does not.")
-    randomness = SharedRandomness(seed, tensor, posterior.loc.device)
-    target = _searchable(posterior, prior)
-    codes = _encode_until_they_hit(target, coder, search, randomness)
-    n_missing = int(_misses(target, codes, coder, search).sum())
+    encoder = _Encoder(coder, search, SharedRandomness(seed, tensor, posterior.loc.device))
+    targets = _targets(posterior, prior, search)
+    codes = encoder.encode(targets)
+    n_missing = sum(map(encoder.misses, targets, codes))
     if n_missing:
         warnings.warn(
             f"{n_missing} of {len(codes)} samples of tensor {tensor} miss their posteriors: compare"
@@ -114,137 +113,6 @@ def encode_batch(
             stacklevel=2,
         )
     return codes
-
-
-def _encode_until_they_hit(
-    target: WhitenedPosterior,
-    coder: CoderSettings,
-    search: SearchSettings,
-    randomness: SharedRandomness,
-) -> list[TensorCode]:
-    """Encode a sample of each tensor, ``[n, dims]``, with more steps where it misses."""
-    codes = _encode_once(target, coder, search, randomness, _STEPS_PER_KL[0])
-    of_few_nats = target.kl_nats().sum(1) < _FEW_NATS
-    for steps_per_kl in _OTHER_STEPS_PER_KL:
-        codes = _tried_with(steps_per_kl, of_few_nats, codes, target, coder, search, randomness)
-    missing = _misses(target, codes, coder, search)
-    if coder.doubles_blocks:
-        for n in missing.nonzero().flatten().tolist():
-            one = WhitenedPosterior(target.mean[n], target.scale[n])
-            codes[n] = _cheapest(
-                codes[n], _encode_in_longer_blocks(one, coder, search, randomness), coder
-            )
-    for steps_per_kl in _STEPS_PER_KL[1:]:
-        missing = _misses(target, codes, coder, search)
-        if not missing.any():
-            break
-        codes = _tried_with(steps_per_kl, missing, codes, target, coder, search, randomness)
-    return codes
-
-
-def _tried_with(
-    steps_per_kl: float,
-    chosen: Bool[Tensor, " n"],
-    codes: Sequence[TensorCode],
-    target: WhitenedPosterior,
-    coder: CoderSettings,
-    search: SearchSettings,
-    randomness: SharedRandomness,
-) -> list[TensorCode]:
-    """Return the codes; of the chosen tensors the cheaper one, as it was or with other steps."""
-    cheapest = list(codes)
-    if chosen.any():
-        rest = WhitenedPosterior(target.mean[chosen], target.scale[chosen])
-        others = _encode_once(rest, coder, search, randomness, steps_per_kl)
-        for n, code in zip(chosen.nonzero().flatten().tolist(), others, strict=True):
-            cheapest[n] = _cheapest(codes[n], code, coder)
-    return cheapest
-
-
-def _encode_once(
-    target: WhitenedPosterior,
-    coder: CoderSettings,
-    search: SearchSettings,
-    randomness: SharedRandomness,
-    steps_per_kl: float,
-) -> list[TensorCode]:
-    """Encode a sample of each tensor, ``[n, dims]``, with a given number of steps for its KL."""
-    plans = [
-        make_plan(WhitenedPosterior(mean, scale), coder, search, randomness, steps_per_kl)
-        for mean, scale in zip(target.mean, target.scale, strict=True)
-    ]
-    search_plans([plan for plan in plans if plan], randomness, coder, search)
-    prior_draw = TensorCode(0, 0, torch.zeros(0, dtype=torch.int64))
-    codes = [plan.code(coder.order) if plan else prior_draw for plan in plans]
-    is_narrow = (target.scale < _NARROW).any(1).tolist()
-    return [
-        _weighed(code, target.mean[n], target.scale[n], coder, randomness)
-        if is_narrow[n] or code.n_steps == 0
-        else code
-        for n, code in enumerate(codes)
-    ]
-
-
-def _weighed(
-    code: TensorCode,
-    mean: Tensor,
-    scale: Tensor,
-    coder: CoderSettings,
-    randomness: SharedRandomness,
-) -> TensorCode:
-    """Return the code with the log-ratio of what it decodes to, in float64."""
-    u = decode_with(code, mean.numel(), coder, randomness)
-    log_ratio = float(WhitenedPosterior(mean, scale).log_ratio_nats(u[None]).sum())
-    return replace(code, log_ratio_nats=log_ratio)
-
-
-def _encode_in_longer_blocks(
-    posterior: WhitenedPosterior,
-    coder: CoderSettings,
-    search: SearchSettings,
-    randomness: SharedRandomness,
-) -> TensorCode | None:
-    """Encode one tensor, ``[dims]``, in blocks that can send what its hottest dimension holds.
-
-    Returns:
-        The code, or None where usual blocks can.
-    """
-    _, rho_index, kl, _ = steps_and_rho(posterior, coder, search, _STEPS_PER_KL[0])
-    needed_steps = float(kl.max()) / (_HOT_SHARE * coder.nats_per_step)
-    times = math.ceil(math.log2(max(1.0, needed_steps / coder.usual_steps(rho_index))))
-    times = min(times, MAX_BLOCK_DOUBLINGS)
-    if times == 0:
-        return None
-    alone = WhitenedPosterior(posterior.mean[None], posterior.scale[None])
-    longer = replace(coder.doubled(times), doubles_blocks=False)
-    (code,) = _encode_until_they_hit(alone, longer, search, randomness)
-    return replace(code, block_doublings=times)
-
-
-def _cheapest(code: TensorCode, other: TensorCode | None, coder: CoderSettings) -> TensorCode:
-    """Return the code that wastes less."""
-    return code if other is None or _waste(code, coder) <= _waste(other, coder) else other
-
-
-def _waste(code: TensorCode, coder: CoderSettings) -> float:
-    """Return the nats sent less the log-ratio."""
-    assert code.log_ratio_nats is not None
-    return code.n_bits(coder) * math.log(2.0) - code.log_ratio_nats
-
-
-def _misses(
-    target: WhitenedPosterior,
-    codes: Sequence[TensorCode],
-    coder: CoderSettings,
-    search: SearchSettings,
-) -> Bool[Tensor, " n"]:
-    """Return which samples are none of their posteriors, ``[n, dims]``."""
-    variance = target.scale.square()
-    # Of the log-ratio of a posterior's own samples; their mean is the KL.
-    deviation = (variance * target.mean.square() + 0.5 * (1.0 - variance).square()).sum(1).sqrt()
-    usual = (1.0 - _LOSSES * search.expected_loss(coder)) * target.kl_nats().sum(1)
-    found = torch.tensor([code.log_ratio_nats for code in codes], dtype=torch.float64)
-    return found < (usual - _DEVIATIONS * deviation).cpu()
 
 
 def planned_steps(
@@ -262,16 +130,119 @@ def planned_steps(
     Returns:
         Number of steps and index of the schedule's rho of each posterior of the batch.
     """
-    target = _searchable(posterior, prior)
-    return [
-        steps_and_rho(WhitenedPosterior(mean, scale), coder, search, _STEPS_PER_KL[0])[:2]
-        for mean, scale in zip(target.mean, target.scale, strict=True)
-    ]
+    targets = _targets(posterior, prior, search)
+    steps = [_n_steps(target, coder, _STEPS_PER_KL[0]) for target in targets]
+    return [(n, target.rho_index if n else 0) for n, target in zip(steps, targets, strict=True)]
 
 
-def _searchable(posterior: Normal, prior: Normal) -> WhitenedPosterior:
-    """Whiten posteriors, and clip them to what the search can hold."""
+def _targets(posterior: Normal, prior: Normal, search: SearchSettings) -> list[Target]:
+    """Whiten a batch of posteriors, clip them to what the search can hold, and look at each."""
     whitened = whiten(posterior, prior)
-    return WhitenedPosterior(
-        whitened.mean.clamp(-_MAX_MEAN, _MAX_MEAN), whitened.scale.clamp(_MIN_SCALE, _MAX_SCALE)
-    )
+    mean = whitened.mean.clamp(-_MAX_MEAN, _MAX_MEAN)
+    scale = whitened.scale.clamp(_MIN_SCALE, _MAX_SCALE)
+    batch = [WhitenedPosterior(*parts) for parts in zip(mean, scale, strict=True)]
+    return map_on_cores(lambda one: aim_at(one, search.negligible_kl_fraction), batch)
+
+
+def _n_steps(target: Target, coder: CoderSettings, steps_per_kl: float) -> int:
+    """Return the steps that a tensor takes."""
+    n_steps = round(steps_per_kl * target.total_kl_nats / coder.nats_per_step)
+    return min(n_steps, MAX_STEPS_PER_DIMENSION * target.kl_nats.numel())
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """Encodes targets of one tensor."""
+
+    coder: CoderSettings
+    search: SearchSettings
+    randomness: SharedRandomness
+
+    def encode(self, targets: Sequence[Target]) -> list[TensorCode]:
+        """Encode a sample of each target, with more steps where it misses."""
+        codes = self._cheapest_with(targets, (_STEPS_PER_KL[0],), _OTHER_STEPS_PER_KL)
+        if self.coder.doubles_blocks:
+            for n in self._missing(targets, codes):
+                longer = self._encode_in_longer_blocks(targets[n])
+                codes[n] = min((codes[n], *longer), key=self._waste)
+        for steps_per_kl in _STEPS_PER_KL[1:]:
+            missing = self._missing(targets, codes)
+            if not missing:
+                break
+            others = self._cheapest_with([targets[n] for n in missing], (steps_per_kl,))
+            for n, other in zip(missing, others, strict=True):
+                codes[n] = min((codes[n], other), key=self._waste)
+        return codes
+
+    def misses(self, target: Target, code: TensorCode) -> bool:
+        """Return whether a sample is none of its posterior."""
+        assert code.log_ratio_nats is not None
+        usual = (1.0 - _LOSSES * self.search.expected_loss(self.coder)) * target.total_kl_nats
+        return code.log_ratio_nats < usual - _DEVIATIONS * target.log_ratio_deviation_nats
+
+    def _missing(self, targets: Sequence[Target], codes: Sequence[TensorCode]) -> list[int]:
+        return [n for n, pair in enumerate(zip(targets, codes, strict=True)) if self.misses(*pair)]
+
+    def _waste(self, code: TensorCode) -> float:
+        """Return the nats sent less the log-ratio."""
+        assert code.log_ratio_nats is not None
+        return code.n_bits(self.coder) * math.log(2.0) - code.log_ratio_nats
+
+    def _cheapest_with(
+        self,
+        targets: Sequence[Target],
+        steps_per_kl: tuple[float, ...],
+        of_few_nats: tuple[float, ...] = (),
+    ) -> list[TensorCode]:
+        """Encode each target with different numbers of steps, and return its cheapest code.
+
+        Args:
+            targets: The targets; all are searched together.
+            steps_per_kl: Numbers of steps, relative to what its KL is worth.
+            of_few_nats: More of these, for targets of few nats.
+        """
+        tries = []
+        for target in targets:
+            factors = steps_per_kl
+            if target.total_kl_nats < _FEW_NATS:
+                factors += of_few_nats
+            # As whole numbers, some are the same.
+            tries.append(dict.fromkeys(_n_steps(target, self.coder, f) for f in factors))
+        jobs = [(target, n) for target, steps in zip(targets, tries, strict=True) for n in steps]
+        codes = iter(self._encode_with(jobs))
+        return [min((next(codes) for _ in steps), key=self._waste) for steps in tries]
+
+    def _encode_with(self, jobs: Sequence[tuple[Target, int]]) -> list[TensorCode]:
+        """Encode a sample of each target with a given number of steps."""
+        plans = map_on_cores(
+            lambda job: make_plan(*job, self.coder, self.search, self.randomness), jobs
+        )
+        search_plans([plan for plan in plans if plan], self.randomness, self.coder, self.search)
+        prior_draw = TensorCode(0, 0, torch.zeros(0, dtype=torch.int64))
+        codes = [plan.code(self.coder.order) if plan else prior_draw for plan in plans]
+        return [
+            self._weigh(target, code) if target.is_narrow(_NARROW) or code.n_steps == 0 else code
+            for (target, _), code in zip(jobs, codes, strict=True)
+        ]
+
+    def _weigh(self, target: Target, code: TensorCode) -> TensorCode:
+        """Return the code with the log-ratio of what it decodes to, in float64."""
+        u = decode_with(code, target.kl_nats.numel(), self.coder, self.randomness)
+        return replace(code, log_ratio_nats=float(target.posterior.log_ratio_nats(u).sum()))
+
+    def _encode_in_longer_blocks(self, target: Target) -> list[TensorCode]:
+        """Encode in blocks that can send what the hottest dimension holds.
+
+        Returns:
+            The code, or none where usual blocks can.
+        """
+        hottest = float(target.kl_nats.max())
+        needed_steps = hottest / (_HOT_SHARE * self.coder.nats_per_step)
+        usual_steps = self.coder.usual_steps(target.rho_index)
+        times = math.ceil(math.log2(max(1.0, needed_steps / usual_steps)))
+        times = min(times, MAX_BLOCK_DOUBLINGS)
+        if times == 0:
+            return []
+        longer = replace(self.coder.doubled(times), doubles_blocks=False)
+        (code,) = replace(self, coder=longer).encode([target])
+        return [replace(code, block_doublings=times)]

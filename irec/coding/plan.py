@@ -1,5 +1,6 @@
 """How a tensor is coded with a given number of steps, and the search for all tensors of a batch."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -14,12 +15,62 @@ from irec.coding.layout import Layout, make_layout
 from irec.coding.schedule import fit_rho_index
 from irec.coding.settings import CoderSettings, Order, SearchSettings
 from irec.coding.shared_randomness import SharedRandomness
-from irec.coding.tensor_code import MAX_STEPS_PER_DIMENSION, TensorCode
+from irec.coding.tensor_code import TensorCode
 
 # Limits of memory: beams * dimensions of one block, and columns of the codebook.
 _MAX_SEARCHED, _MAX_COLUMNS = 1 << 24, 1 << 17
 # Blocks of which more than this is searched are searched as they are: choosing columns costs more.
 _DENSE_FRACTION = 0.6
+
+
+@dataclass(frozen=True)
+class Target:
+    """The posterior of one tensor, and what matters of it for coding.
+
+    Attributes:
+        posterior: Parameters ``[dims]``.
+        kl_nats: Of each dimension.
+        total_kl_nats: Of all.
+        searched: Whether a dimension is worth searching.
+        rho_index: The schedule that suits these.
+        log_ratio_deviation_nats: Of the log-ratios of the posterior's own samples, the standard
+            deviation; their mean is the KL.
+    """
+
+    posterior: WhitenedPosterior
+    kl_nats: Float64[Tensor, " dims"]
+    total_kl_nats: float
+    searched: Bool[Tensor, " dims"]
+    rho_index: int
+    log_ratio_deviation_nats: float
+
+    def is_narrow(self, scale: float) -> bool:
+        """Return whether a posterior's scale is below this one."""
+        return bool((self.posterior.scale < scale).any())
+
+
+def aim_at(posterior: WhitenedPosterior, negligible_kl_fraction: float) -> Target:
+    """Return what matters of the posterior of one tensor, parameters ``[dims]``.
+
+    Args:
+        posterior: The posterior.
+        negligible_kl_fraction: See :class:`SearchSettings`.
+    """
+    kl = posterior.kl_nats().clamp(min=0.0)
+    total = float(kl.sum())
+    searched = _worth_searching(kl, negligible_kl_fraction * total)
+    variance = posterior.scale.square()
+    spread = variance * posterior.mean.square() + 0.5 * (1.0 - variance).square()
+    rho_index = int(fit_rho_index(posterior.mean[searched], posterior.scale[searched]))
+    return Target(posterior, kl, total, searched, rho_index, math.sqrt(float(spread.sum())))
+
+
+def _worth_searching(kl: Float64[Tensor, " dims"], negligible_nats: float) -> Bool[Tensor, " dims"]:
+    """Return all dimensions but the least, which together hold at most ``negligible_nats``."""
+    ascending, order = kl.sort()
+    searched = torch.zeros(kl.shape, dtype=torch.bool, device=kl.device)
+    searched[order] = ascending.cumsum(0) > negligible_nats
+    return searched
 
 
 @dataclass(frozen=True)
@@ -45,18 +96,18 @@ class Plan:
 
 
 def make_plan(
-    posterior: WhitenedPosterior,
+    target: Target,
+    n_steps: int,
     coder: CoderSettings,
     search: SearchSettings,
     randomness: SharedRandomness,
-    steps_per_kl: float,
 ) -> Plan | None:
-    """Return the plan of one tensor, parameters ``[dims]``; None where no step is worth it."""
-    n_steps, rho_index, kl, searched = steps_and_rho(posterior, coder, search, steps_per_kl)
+    """Return the plan of one tensor with so many steps; None where there is no step."""
     if n_steps == 0:
         return None
+    posterior, kl, rho_index = target.posterior, target.kl_nats, target.rho_index
     layout = make_layout(kl.numel(), n_steps, rho_index, coder, randomness)
-    weight = (kl * searched)[layout.dims_of_block] * layout.is_present
+    weight = (kl * target.searched)[layout.dims_of_block] * layout.is_present
     widest = int((weight > 0).sum(1).max())
     max_width = _max_width(layout, coder, search)
     dims, searched, columns = layout.dims_of_block, layout.is_present, None
@@ -74,29 +125,6 @@ def make_plan(
     return Plan(n_steps, rho_index, layout, streams)
 
 
-def steps_and_rho(
-    posterior: WhitenedPosterior,
-    coder: CoderSettings,
-    search: SearchSettings,
-    steps_per_kl: float,
-) -> tuple[int, int, Float64[Tensor, " dims"], Bool[Tensor, " dims"]]:
-    """Return steps, rho, each dimension's KL, and whether it is worth searching."""
-    kl = posterior.kl_nats().clamp(min=0.0)
-    total = float(kl.sum())
-    n_steps = _n_steps(kl, coder, steps_per_kl)
-    searched = _worth_searching(kl, search.negligible_kl_fraction * total)
-    if n_steps == 0:
-        return 0, 0, kl, searched
-    rho_index = int(fit_rho_index(posterior.mean[searched], posterior.scale[searched]))
-    return n_steps, rho_index, kl, searched
-
-
-def _n_steps(kl: Float64[Tensor, " dims"], coder: CoderSettings, steps_per_kl: float) -> int:
-    """Return the steps that a tensor takes."""
-    n_steps = round(steps_per_kl * float(kl.sum()) / coder.nats_per_step)
-    return min(n_steps, MAX_STEPS_PER_DIMENSION * kl.numel())
-
-
 def _max_width(layout: Layout, coder: CoderSettings, search: SearchSettings) -> int:
     """Return how many dimensions of a block memory allows to search; the rest stay random."""
     n_kept = 1 if coder.order == "block" else -(-layout.n_blocks // layout.n_streams)
@@ -106,14 +134,6 @@ def _max_width(layout: Layout, coder: CoderSettings, search: SearchSettings) -> 
     if layout.dims_of_block.shape[1] > _MAX_COLUMNS:
         width = min(width, _MAX_COLUMNS // layout.n_blocks)
     return max(1, width)
-
-
-def _worth_searching(kl: Float64[Tensor, " dims"], negligible_nats: float) -> Bool[Tensor, " dims"]:
-    """Return all dimensions but the least, which together hold at most ``negligible_nats``."""
-    ascending, order = kl.sort()
-    searched = torch.zeros(kl.shape, dtype=torch.bool, device=kl.device)
-    searched[order] = ascending.cumsum(0) > negligible_nats
-    return searched
 
 
 def search_plans(

@@ -5,10 +5,11 @@ part of the codebook can be drawn alone and no two parts overlap.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int8, Int64
 from torch import Tensor
 
 from irec.coding.arguments import whole_number
@@ -69,11 +70,13 @@ class SharedRandomness:
         groups = torch.arange(-(-n_dims // NORMALS_PER_CALL), device=self.device)
         return normals_from_words(self._words(_PRIOR, groups)).flatten()[:n_dims]
 
-    def sign_words(
+    def signs(
         self, pool_row: Int64[Tensor, "..."], group: Int64[Tensor, "..."]
-    ) -> Int64[Tensor, " 4 ..."]:
-        """Return the sign bits of columns ``128 * group + 0 .. 127``, 32 bits in each word."""
-        return self._words(_SIGNS, group, pool_row)
+    ) -> Int8[Tensor, "... 128"]:
+        """Return signs, -1 and 1, of columns ``128 * group + 0 .. 127``; the two are broadcast."""
+        words = self._words(_SIGNS, group, pool_row).movedim(0, -1)
+        in_bytes = words.unsqueeze(-1) >> torch.arange(0, 32, 8, device=self.device)
+        return _signs_of_byte(self.device)[in_bytes & 0xFF].flatten(-3)
 
     def order_keys(self, n_keys: int) -> Int64[Tensor, " {n_keys}"]:
         """Return 32-bit keys; sorting by them shuffles."""
@@ -116,6 +119,13 @@ class SharedRandomness:
             purpose_and_tensor,
         )
         return philox(counter, (self.seed & WORD_MASK, self.seed >> 32))
+
+
+@lru_cache(maxsize=8)
+def _signs_of_byte(device: torch.device) -> Int8[Tensor, "256 8"]:
+    """Return what signs the bits of each byte stand for, the lowest first: -1 where one is set."""
+    bits = torch.arange(256).unsqueeze(1) >> torch.arange(8)
+    return (1 - 2 * (bits & 1)).to(torch.int8).to(device)
 
 
 _Word = TypeVar("_Word", int, Tensor)
