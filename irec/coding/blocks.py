@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from irec.coding.codebook import Codebook
+from irec.coding.layout import transmission
 from irec.coding.schedule import geometric_variances
 from irec.coding.settings import Order
 
@@ -20,24 +21,23 @@ class Stream:
     Attributes:
         number: The stream's number within its tensor.
         rho_index: Schedule of its steps.
-        steps_of_block: Steps of each block, at least 1.
-        columns: Column of each searched dimension in its block, ``[L, A]``; None where that is
-            ``0 ... A - 1`` in every block, which makes it faster to look up codebook and signs.
+        steps_of_block: Steps of each block, at least 1; on the CPU.
+        columns: Column of each searched dimension in its block, ``[L, A]``.
         mean: Whitened posterior means ``[L, A]``; where a block has fewer dimensions, 0.
         scale: Whitened posterior standard deviations ``[L, A]``; where it has fewer, 1.
     """
 
     number: int
     rho_index: int
-    steps_of_block: tuple[int, ...]
-    columns: Int64[Tensor, " L A"] | None
+    steps_of_block: Int64[Tensor, " L"]
+    columns: Int64[Tensor, " L A"]
     mean: Float64[Tensor, " L A"]
     scale: Float64[Tensor, " L A"]
 
     @property
     def n_steps(self) -> int:
         """Steps of all blocks together."""
-        return sum(self.steps_of_block)
+        return int(self.steps_of_block.sum())
 
     @property
     def n_blocks(self) -> int:
@@ -45,21 +45,9 @@ class Stream:
         return len(self.steps_of_block)
 
     @property
-    def own_columns(self) -> Int64[Tensor, " L A"]:
-        """Columns of the searched dimensions, also where these are the first of every block."""
-        if self.columns is not None:
-            return self.columns
-        return torch.arange(self.width, device=self.mean.device).expand(self.n_blocks, -1)
-
-    @property
     def width(self) -> int:
         """Searched dimensions A of the widest block."""
         return self.mean.shape[1]
-
-    def path(self, order: Order) -> list[tuple[int, int]]:
-        """Return the block of each index of the stream's path, and which of its steps it is."""
-        blocks = [(b, k) for b, steps in enumerate(self.steps_of_block) for k in range(steps)]
-        return blocks if order == "block" else sorted(blocks, key=lambda at: (at[1], at[0]))
 
     def tabulate(self, order: Order) -> Float64[Tensor, "steps 5"]:
         """Return, step by step of the path, what distinguishes the steps.
@@ -68,8 +56,10 @@ class Stream:
             Block, step, its variance, what is to come, and the variance of the block's last step.
         """
         rows = []
-        for block, step in self.path(order):
-            variances, to_come = _schedule(self.steps_of_block[block], self.rho_index)
+        n_steps = self.steps_of_block.tolist()
+        path = torch.stack(transmission(self.steps_of_block, order), 1)
+        for block, step in path.tolist():
+            variances, to_come = _schedule(n_steps[block], self.rho_index)
             last_variance = variances[step - 1] if step else 0.0
             rows.append((block, step, variances[step], to_come[step], last_variance))
         return torch.tensor(rows, dtype=torch.float64)
@@ -100,7 +90,7 @@ class Step:
         slot: Where the search keeps what it knows of the stream's block.
         slot_of_all: The same, counted through the slots of all streams.
         is_first: Whether it is the block's first step.
-        places: Columns in the codebook, ``[n, A]``; None where they are all of them.
+        places: Columns in the codebook, ``[n, A]``.
         slope: Posterior means m, ``[n, A]``.
         curvature: q = 1/c - 1/v, ``[n, A]``.
         drift: Sigma^2 m, by which c m grows, ``[n, A]``.
@@ -113,7 +103,7 @@ class Step:
     slot: Int64[Tensor, "n 1"]
     slot_of_all: Int64[Tensor, " n"]
     is_first: Bool[Tensor, "n 1"]
-    places: Int64[Tensor, "n A"] | None
+    places: Int64[Tensor, "n A"]
     slope: Float32[Tensor, "n A"]
     curvature: Float32[Tensor, "n A"]
     drift: Float32[Tensor, "n A"]
@@ -137,26 +127,24 @@ class StepSequence:
         """Lay out the streams' paths.
 
         Args:
-            streams: Longest first; all of them with columns, or none.
-            codebook: Holds all their columns, and more.
+            streams: Longest first.
+            codebook: Holds all their columns.
             order: Of the paths.
         """
         self.device = streams[0].mean.device
         self.width = max(stream.width for stream in streams)
         n_blocks = max(stream.n_blocks for stream in streams)
         self.n_slots = n_blocks if order == "step" else 1
-        has_columns = streams[0].columns is not None
-        self.codebook = codebook if has_columns else codebook.first_columns(self.width)
+        self.codebook = codebook
         zero = streams[0].mean.new_zeros(())
         # The values of absent dimensions: of them, nothing is known and nothing can be.
         self._mean = zero.new_zeros(len(streams), n_blocks, self.width)
         self._squared_scale = zero.new_ones(self._mean.shape)
-        self._places = zero.new_zeros(self._mean.shape, dtype=torch.int64) if has_columns else None
+        self._places = zero.new_zeros(self._mean.shape, dtype=torch.int64)
         for n, stream in enumerate(streams):
             own = (n, slice(stream.n_blocks), slice(stream.width))
             self._mean[own], self._squared_scale[own] = stream.mean, stream.scale.square()
-            if self._places is not None and stream.columns is not None:
-                self._places[own] = codebook.places(stream.columns)
+            self._places[own] = codebook.places(stream.columns)
         self._lay_out([stream.tabulate(order) for stream in streams])
 
     def _lay_out(self, tables: list[Float64[Tensor, "_ 5"]]) -> None:
@@ -184,11 +172,9 @@ class StepSequence:
         """Return the step of each of the first ``n_live`` streams."""
         now = (iteration, slice(n_live))
         mean, squared_scale, places = (
-            None if of_all is None else of_all.flatten(0, 1).index_select(0, self._block[now])
+            of_all.flatten(0, 1).index_select(0, self._block[now])
             for of_all in (self._mean, self._squared_scale, self._places)
         )
-        assert mean is not None
-        assert squared_scale is not None
         to_come = self._to_come[now]
         # 1 - c (1 - s^2), written so that nothing cancels: (1 - c) + c s^2.
         narrowing = to_come + (1.0 - to_come) * squared_scale

@@ -4,8 +4,6 @@ A step's M candidates are M / 2 rows of the codebook and what they are with thei
 turn: candidate i is row i // 2, flipped where i is odd. So half the products score all of them.
 """
 
-from copy import copy
-
 import torch
 from jaxtyping import Float32, Int8, Int64
 from torch import Tensor
@@ -42,13 +40,6 @@ class Codebook:
         self._rows = _draw_rows(randomness, columns, n_steps, self.n_rows)
         self._signs = _draw_signs(randomness, columns)
 
-    def first_columns(self, n_columns: int) -> "Codebook":
-        """Return the codebook without the columns from ``n_columns`` on."""
-        narrow = copy(self)
-        narrow._rows = self._rows[:, :n_columns].contiguous()
-        narrow._signs = self._signs[:, :n_columns].contiguous()
-        return narrow
-
     @property
     def drawn(self) -> tuple[Float32[Tensor, "KR columns"], Int8[Tensor, "pool columns"]]:
         """Rows of all steps, ``step * M / 2 + row``, and the sign pool."""
@@ -59,26 +50,24 @@ class Codebook:
         return self._place[columns]
 
     def rows(
-        self, rows: Int64[Tensor, "n r"], places: Int64[Tensor, "n a"] | None
+        self, rows: Int64[Tensor, "n r"], places: Int64[Tensor, "n a"]
     ) -> Float32[Tensor, "n r a"]:
         """Return rows, of unit variance.
 
         Args:
             rows: ``step * M / 2 + row``, for each of n streams.
-            places: The columns that each stream wants; all where it is None.
+            places: The columns that each stream wants.
         """
         return _take(self._rows, rows, places)
 
     def signs(
-        self, rows: Int64[Tensor, "n r"], places: Int64[Tensor, "n a"] | None
+        self, rows: Int64[Tensor, "n r"], places: Int64[Tensor, "n a"]
     ) -> Float32[Tensor, "n r a"]:
         """Return sign vectors of -1 and 1; arguments as for :meth:`rows`."""
         return _take(self._signs, rows, places).float()
 
 
-def _take(table: Tensor, rows: Tensor, places: Tensor | None) -> Tensor:
-    if places is None:
-        return table.index_select(0, rows.flatten()).view(*rows.shape, -1)
+def _take(table: Tensor, rows: Tensor, places: Tensor) -> Tensor:
     # One index into the flat table: several times as fast as indexing with two tensors.
     small = table.numel() < 1 << 31
     kind = torch.int32 if small else torch.int64

@@ -9,7 +9,7 @@ from torch.distributions import Normal
 
 from irec.coding.arguments import as_normal
 from irec.coding.gaussians import add_batch, check_parameters
-from irec.coding.layout import Layout, make_layout
+from irec.coding.layout import Layout, make_layout, transmission
 from irec.coding.schedule import geometric_variances
 from irec.coding.settings import DEFAULT_CODER, CoderSettings
 from irec.coding.shared_randomness import (
@@ -139,7 +139,8 @@ def decode_with(
         return randomness.prior_sample(n_dims).double()
     layout = make_layout(n_dims, code.n_steps, code.rho_index, coder, randomness)
     n_indices = code.indices.numel()
-    block, step = (of_index[:n_indices] for of_index in layout.transmission(coder.order))
+    order = transmission(layout.steps_of_block, coder.order)
+    block, step = (of_index[:n_indices] for of_index in order)
     n_known = int(step.max()) + 1 if n_indices else 0  # steps of the block that is known best
     chosen = torch.zeros(2, layout.n_blocks, n_known, dtype=torch.int64, device=randomness.device)
     chosen[0, block, step] = code.indices.to(randomness.device)

@@ -68,7 +68,7 @@ def _find_on_cores(
 
     def search(number: int) -> FoundPath:
         stream = streams[number]
-        places = codebook.places(stream.own_columns)
+        places = codebook.places(stream.columns)
         # Dimensions beyond the last are those of the prior, so any column will do.
         arguments = (
             _padded(stream.mean, 0.0).numpy(),
@@ -123,19 +123,14 @@ def find_together(
     """Search streams, longest first, in torch, as many at a time as there is memory for."""
     n_kept = 1 if order == "block" else streams[0].n_blocks
     room = min(_SEARCHED_TOGETHER, MAX_KEPT // n_kept) // n_beams
-    paths: dict[int, FoundPath] = {}
-    # A search takes streams with columns or without.
-    for has_columns in (False, True):
-        alike = [n for n, stream in enumerate(streams) if (stream.columns is None) != has_columns]
-        while alike:
-            n_fitting, width = 0, 0
-            for n in alike:
-                width = max(width, streams[n].width)
-                if n_fitting and width * (n_fitting + 1) > room:
-                    break
-                n_fitting += 1
-            chunk, alike = alike[:n_fitting], alike[n_fitting:]
-            chosen = [streams[n] for n in chunk]
-            found = search_streams(chosen, codebook, randomness, n_beams, order)
-            paths.update(zip(chunk, found, strict=True))
-    return [paths[n] for n in range(len(streams))]
+    paths: list[FoundPath] = []
+    while len(paths) < len(streams):
+        chosen: list[Stream] = []
+        width = 0
+        for stream in streams[len(paths) :]:
+            width = max(width, stream.width)
+            if chosen and width * (len(chosen) + 1) > room:
+                break
+            chosen.append(stream)
+        paths += search_streams(chosen, codebook, randomness, n_beams, order)
+    return paths

@@ -23,6 +23,10 @@ class WhitenedPosterior:
         """Return KL(posterior || prior) of each dimension, in nats."""
         return 0.5 * (self.mean.square() + self.scale.square() - 1.0) - self.scale.log()
 
+    def reverse_kl_nats(self) -> Float64[Tensor, "*batch dims"]:
+        """Return KL(prior || posterior) of each dimension: what a draw from the prior loses."""
+        return 0.5 * ((1.0 + self.mean.square()) / self.scale.square() - 1.0) + self.scale.log()
+
     def log_ratio_nats(self, u: Float64[Tensor, "*batch dims"]) -> Float64[Tensor, "*batch dims"]:
         """Return ln posterior(u) - ln prior(u) of each dimension, in nats."""
         standardised = (u - self.mean) / self.scale

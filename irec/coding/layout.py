@@ -32,14 +32,22 @@ class Layout:
     dims_of_block: Int64[Tensor, " blocks columns"]
     is_present: Bool[Tensor, " blocks columns"]
 
-    def transmission(self, order: Order) -> tuple[Int64[Tensor, " steps"], Int64[Tensor, " steps"]]:
-        """Return the block of each index sent, and which of the block's steps it is."""
-        steps = torch.arange(int(self.steps_of_block.max()), device=self.steps_of_block.device)
-        if order == "block":
-            block, step = (steps < self.steps_of_block.unsqueeze(1)).nonzero(as_tuple=True)
-        else:
-            step, block = (steps.unsqueeze(1) < self.steps_of_block).nonzero(as_tuple=True)
-        return block, step
+
+def transmission(
+    steps_of_block: Int64[Tensor, " blocks"], order: Order
+) -> tuple[Int64[Tensor, " steps"], Int64[Tensor, " steps"]]:
+    """Return the block of each index sent, and which of the block's steps it is.
+
+    Args:
+        steps_of_block: Of a tensor, or of one of its streams, whose path runs in the same order.
+        order: The settings'.
+    """
+    steps = torch.arange(int(steps_of_block.max()), device=steps_of_block.device)
+    if order == "block":
+        block, step = (steps < steps_of_block.unsqueeze(1)).nonzero(as_tuple=True)
+    else:
+        step, block = (steps.unsqueeze(1) < steps_of_block).nonzero(as_tuple=True)
+    return block, step
 
 
 def make_layout(

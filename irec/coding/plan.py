@@ -11,7 +11,7 @@ from irec.coding.blocks import FoundPath, Stream
 from irec.coding.codebook import Codebook
 from irec.coding.find_paths import MAX_KEPT, SIGNS_TAKE, find_paths
 from irec.coding.gaussians import WhitenedPosterior
-from irec.coding.layout import Layout, make_layout
+from irec.coding.layout import Layout, make_layout, transmission
 from irec.coding.schedule import fit_rho_index
 from irec.coding.settings import CoderSettings, Order, SearchSettings
 from irec.coding.shared_randomness import SharedRandomness
@@ -19,8 +19,6 @@ from irec.coding.tensor_code import TensorCode
 
 # Limits of memory: beams * dimensions of one block, and columns of the codebook.
 _MAX_SEARCHED, _MAX_COLUMNS = 1 << 24, 1 << 17
-# Blocks of which more than this is searched are searched as they are: choosing columns costs more.
-_DENSE_FRACTION = 0.6
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,24 @@ def aim_at(posterior: WhitenedPosterior, negligible_kl_fraction: float) -> Targe
     """
     kl = posterior.kl_nats().clamp(min=0.0)
     total = float(kl.sum())
-    searched = _worth_searching(kl, negligible_kl_fraction * total)
+    searched = _worth_searching(posterior.reverse_kl_nats(), negligible_kl_fraction * total)
     variance = posterior.scale.square()
     spread = variance * posterior.mean.square() + 0.5 * (1.0 - variance).square()
     rho_index = int(fit_rho_index(posterior.mean[searched], posterior.scale[searched]))
     return Target(posterior, kl, total, searched, rho_index, math.sqrt(float(spread.sum())))
 
 
-def _worth_searching(kl: Float64[Tensor, " dims"], negligible_nats: float) -> Bool[Tensor, " dims"]:
-    """Return all dimensions but the least, which together hold at most ``negligible_nats``."""
-    ascending, order = kl.sort()
-    searched = torch.zeros(kl.shape, dtype=torch.bool, device=kl.device)
+def _worth_searching(
+    loss: Float64[Tensor, " dims"], negligible_nats: float
+) -> Bool[Tensor, " dims"]:
+    """Return all dimensions but the least, which together lose at most ``negligible_nats``.
+
+    Args:
+        loss: Nats that each is expected to lose if it stays a draw from the prior.
+        negligible_nats: Nats that do not matter.
+    """
+    ascending, order = loss.sort()
+    searched = torch.zeros(loss.shape, dtype=torch.bool, device=loss.device)
     searched[order] = ascending.cumsum(0) > negligible_nats
     return searched
 
@@ -85,7 +90,7 @@ class Plan:
 
     def code(self, order: Order) -> TensorCode:
         """Interleave the streams' paths as they are sent."""
-        block, _ = self.layout.transmission(order)
+        block, _ = transmission(self.layout.steps_of_block, order)
         by_stream = (block % self.layout.n_streams).argsort(stable=True)
         paths = [self.path_of_stream[number] for number in range(self.layout.n_streams)]
         indices = torch.empty_like(block)
@@ -109,19 +114,16 @@ def make_plan(
     layout = make_layout(kl.numel(), n_steps, rho_index, coder, randomness)
     weight = (kl * target.searched)[layout.dims_of_block] * layout.is_present
     widest = int((weight > 0).sum(1).max())
-    max_width = _max_width(layout, coder, search)
-    dims, searched, columns = layout.dims_of_block, layout.is_present, None
-    if widest < _DENSE_FRACTION * dims.shape[1] or dims.shape[1] > max_width:
-        weight, columns = weight.topk(min(widest, max_width), dim=1)
-        dims, searched = dims.gather(1, columns), weight > 0
+    width = min(widest, _max_width(layout, coder, search))
+    weight, columns = weight.topk(width, dim=1)
+    dims, searched = layout.dims_of_block.gather(1, columns), weight > 0
     mean = torch.where(searched, posterior.mean[dims], 0.0)
     scale = torch.where(searched, posterior.scale[dims], 1.0)
     streams = []
     for number in range(layout.n_streams):
         own = slice(number, None, layout.n_streams)
-        steps = tuple(layout.steps_of_block[own].tolist())
-        own_columns = None if columns is None else columns[own]
-        streams.append(Stream(number, rho_index, steps, own_columns, mean[own], scale[own]))
+        steps = layout.steps_of_block[own].cpu()
+        streams.append(Stream(number, rho_index, steps, columns[own], mean[own], scale[own]))
     return Plan(n_steps, rho_index, layout, streams)
 
 
@@ -143,8 +145,8 @@ def search_plans(
     jobs = [(plan, stream) for plan in plans for stream in plan.streams]
     if not jobs:
         return
-    columns = torch.cat([stream.own_columns.flatten() for _, stream in jobs]).unique()
-    n_steps = max(max(stream.steps_of_block) for _, stream in jobs)
+    columns = torch.cat([stream.columns.flatten() for _, stream in jobs]).unique()
+    n_steps = max(int(stream.steps_of_block.max()) for _, stream in jobs)
     codebook = Codebook(randomness, columns, n_steps, coder.candidates_per_step)
     streams = [stream for _, stream in jobs]
     paths = find_paths(streams, codebook, randomness, search.n_beams, coder.order)

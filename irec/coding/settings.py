@@ -96,12 +96,12 @@ class SearchSettings:
 
     Attributes:
         n_beams: Hypotheses kept per stream; time grows in proportion.
-        negligible_kl_fraction: Dimensions that together hold less than this fraction of a tensor's
-            KL are left out of the search (the decoder still draws them).
+        negligible_kl_fraction: Dimensions that, left out of the search, together lose less than
+            this fraction of a tensor's KL are left out (the decoder still draws them).
     """
 
     n_beams: int = 768
-    negligible_kl_fraction: float = 0.002
+    negligible_kl_fraction: float = 0.001
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -78,7 +78,8 @@ def test_a_hot_dimension_among_calm_ones_gets_longer_blocks(scale_of_hot):
         assert code.block_doublings > 0
         assert abs(float(z[500] - mean[500])) < 4.5 * scale_of_hot
         log_ratio = float(log_ratio_nats(z, posterior, prior))
-        assert code.log_ratio_nats == pytest.approx(log_ratio, abs=0.1)
+        # But for dimensions that hardly matter, and stay random.
+        assert code.log_ratio_nats == pytest.approx(log_ratio, rel=0.03)
         sent = code.n_bits(CODER) * math.log(2.0)
         wastes.append((sent - log_ratio) / float(kl_nats(posterior, prior)))
     assert sum(wastes) / len(wastes) < 0.12

@@ -46,12 +46,12 @@ def test_number_of_threads_does_not_change_the_code(pairs, order):
         assert torch.equal(one.indices, two.indices)
 
 
-def test_searching_all_columns_or_chosen_ones_is_as_good(pairs, monkeypatch):
+def test_searching_all_dimensions_or_those_that_matter_is_as_good(pairs):
     posterior, prior = pairs([150.0, 200.0, 250.0, 300.0], 600)
     log_ratios = []
-    for dense_fraction in (0.0, 2.0):
-        monkeypatch.setattr("irec.coding.plan._DENSE_FRACTION", dense_fraction)
-        codes = encode_batch(posterior, prior, 0, search=SearchSettings(n_beams=64))
+    for negligible in (0.0, 0.01):
+        search = SearchSettings(n_beams=64, negligible_kl_fraction=negligible)
+        codes = encode_batch(posterior, prior, 0, search=search)
         z = decode_batch(codes, prior, 0)
         log_ratios.append(float(log_ratio_nats(z, posterior, prior)))
     assert log_ratios[0] == pytest.approx(log_ratios[1], rel=0.04)

@@ -15,7 +15,7 @@ from irec.coding import (
     log_ratio_nats,
     whitened_sample,
 )
-from irec.coding.layout import make_layout
+from irec.coding.layout import make_layout, transmission
 from irec.coding.settings import Order
 from irec.coding.shared_randomness import SharedRandomness
 from irec.errors import CorruptFileError
@@ -37,10 +37,10 @@ def some_code(n_steps, n_sent=None):
 def test_step_order_sends_each_step_of_all_blocks_and_then_the_next():
     layout = layout_of(80, 14, "step")
     assert layout.steps_of_block.tolist() == [3, 3, 3, 3, 2]
-    block, step = layout.transmission("step")
+    block, step = transmission(layout.steps_of_block, "step")
     assert block.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3]
     assert step.tolist() == [0] * 5 + [1] * 5 + [2] * 4
-    block, step = layout.transmission("block")
+    block, step = transmission(layout.steps_of_block, "block")
     assert block.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3 + [4] * 2
     assert step.tolist() == [0, 1, 2] * 4 + [0, 1]
 
@@ -53,7 +53,9 @@ def test_a_prefix_fixes_the_blocks_that_it_completes(order, n_dims, n_steps, dat
     layout = layout_of(n_dims, n_steps, order)
     whole = whitened_sample(some_code(n_steps), n_dims, 0, coder=coder)
     part = whitened_sample(some_code(n_steps, n_sent), n_dims, 0, coder=coder, allow_prefix=True)
-    sent = layout.transmission(order)[0][:n_sent].bincount(minlength=layout.n_blocks)
+    sent = transmission(layout.steps_of_block, order)[0][:n_sent].bincount(
+        minlength=layout.n_blocks
+    )
     for block in range(layout.n_blocks):
         dims = layout.dims_of_block[block][layout.is_present[block]]
         if sent[block] == layout.steps_of_block[block]:

@@ -90,7 +90,8 @@ def test_choosing_by_bytes_loses_no_more_than_by_floats(monkeypatch, order):
     mean = torch.randn(24, 300, generator=generator, dtype=torch.float64)
     scale = torch.rand(24, 300, generator=generator, dtype=torch.float64) * 0.9 + 0.1
     posterior, prior = Normal(mean, scale), Normal(torch.zeros_like(mean), torch.ones_like(mean))
-    coder, search = CoderSettings(order=order), SearchSettings(n_beams=32)
+    coder = CoderSettings(order=order)
+    search = SearchSettings(n_beams=32, negligible_kl_fraction=0.0)
     kl = kl_divergence(posterior, prior).sum(1)
     losses = []
     for most_noise in (0.1, 0.0):

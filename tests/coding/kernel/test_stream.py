@@ -8,13 +8,9 @@ from irec.coding.find_paths import find_together
 
 
 @pytest.mark.parametrize("order", ["block", "step"])
-@pytest.mark.parametrize("dense_fraction", [0.0, 2.0])
 @pytest.mark.parametrize(("n_beams", "n_candidates"), [(1, 16), (20, 16), (150, 16), (20, 128)])
-def test_kernel_and_torch_find_the_same_paths(
-    pairs, monkeypatch, order, dense_fraction, n_beams, n_candidates
-):
+def test_kernel_and_torch_find_the_same_paths(pairs, monkeypatch, order, n_beams, n_candidates):
     monkeypatch.setattr("irec.coding.find_paths._MAX_NOISE", 0.0)  # torch multiplies floats
-    monkeypatch.setattr("irec.coding.plan._DENSE_FRACTION", dense_fraction)
     posterior, prior = pairs([12.0, 70.0, 150.0], 300)
     coder = CoderSettings(n_candidates, blocks_per_stream=5, order=order)
     search = SearchSettings(n_beams=n_beams)
