@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -66,6 +67,18 @@ def _silence(stream: Any) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def table_of(
+    title: str | None, headings: Sequence[str], rows: Iterable[Sequence[str]] = (), n_names: int = 1
+) -> Table:
+    """Return a table; its first `n_names` columns hold names, the others figures."""
+    table = Table(title=title, title_style="bold")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index < n_names else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def show_table(table: Table) -> None:
     """Print a table: fitted to a terminal, but never wrapped in a pipe or a file.
 
@@ -85,65 +98,81 @@ def _is_terminal(stream: Any) -> bool:
     return stream is not None and bool(stream.isatty())
 
 
-def count_bar() -> Progress:
-    """Return a progress bar that counts things, such as images."""
-    return _bar(MofNCompleteColumn())
+class Bar(Progress):
+    """A progress bar on stderr, if that is a terminal."""
 
-
-def bytes_bar() -> Progress:
-    """Return a progress bar that counts bytes, for downloads."""
-    return _bar(DownloadColumn(), TransferSpeedColumn())
-
-
-class JobBars:
-    """Bars on stderr: how many jobs are done, and how far each is that takes long enough."""
-
-    def __init__(self, n_jobs: int, *, quiet: bool) -> None:
-        """Draw the first bar when the block is entered.
+    def __init__(
+        self, *columns: ProgressColumn, quiet: bool = False, transient: bool = False
+    ) -> None:
+        """Draw it when the block is entered.
 
         Args:
-            n_jobs: Of all.
-            quiet: Whether to draw none.
+            columns: What stands behind the bar.
+            quiet: Whether to draw nothing.
+            transient: Whether to leave nothing on the screen.
         """
-        self._bar = _bar(_CountOrShare(), quiet=quiet, transient=True)
-        self._count = self._bar.add_task("files", total=n_jobs, visible=n_jobs > 1)
-        self._tasks: dict[object, tuple[TaskID, str]] = {}
+        console = Console(stderr=True)
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *columns,
+            TimeRemainingColumn(),
+            console=console,
+            transient=transient,
+            # Lines for a terminal go around the bar; lines for a pipe must stay on stdout.
+            redirect_stdout=_is_terminal(sys.stdout),
+            # Piped into a file, a bar is noise.
+            disable=quiet or not console.is_terminal,
+        )
+
+
+def count_bar() -> Bar:
+    """Return a progress bar that counts things, such as images."""
+    return Bar(MofNCompleteColumn())
+
+
+def bytes_bar() -> Bar:
+    """Return a progress bar that counts bytes, for downloads."""
+    return Bar(DownloadColumn(), TransferSpeedColumn())
+
+
+class JobBars(Bar):
+    """How many jobs are done, and how far each is that takes long enough."""
+
+    def __init__(self, n_jobs: int, *, quiet: bool) -> None:
+        """Count from 0 to the number of jobs; draw nothing if `quiet`."""
+        super().__init__(_CountOrShare(), quiet=quiet, transient=True)
+        self._count = self.add_task("files", total=n_jobs, visible=n_jobs > 1)
         self._since: dict[object, float] = {}
+        self._shown: dict[object, tuple[TaskID, str]] = {}
 
-    def __enter__(self) -> "JobBars":
-        """Begin to draw."""
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Leave nothing on the screen."""
-        self._bar.stop()
-
-    def show(self, what: str, share: float, key: object) -> None:
+    def show(self, job: object, name: str, what: str, share: float) -> None:
         """Draw how much of something is done.
 
         Args:
-            what: Is done for a job.
+            job: Whose bar it is.
+            name: Of the job.
+            what: Is done for it.
             share: From 0 to 1.
-            key: Of the job.
         """
         now = time.monotonic()
-        if now - self._since.setdefault(key, now) < _SECONDS_BEFORE_A_BAR:
+        if now - self._since.setdefault(job, now) < _SECONDS_BEFORE_A_BAR:
             return
-        task, before = self._tasks.get(key, (None, ""))
-        if task is None or before != what:  # another pass over the image, at another speed
-            if task is not None:
-                self._bar.remove_task(task)
-            task = self._bar.add_task(escape(what), total=1.0)
-            self._tasks[key] = task, what
-        self._bar.update(task, completed=share)
+        label = escape(f"{name}: {what}")
+        task, before = self._shown.get(job, (None, what))
+        if task is None:
+            task = self.add_task(label, total=1.0)
+        elif before != what:  # another pass over the image, at another speed
+            self.reset(task, description=label)
+        self._shown[job] = task, what
+        self.update(task, completed=share)
 
-    def count(self, key: object) -> None:
+    def count(self, job: object) -> None:
         """Count a job as done, and remove its bar."""
-        self._since.pop(key, None)
-        if key in self._tasks:
-            self._bar.remove_task(self._tasks.pop(key)[0])
-        self._bar.advance(self._count)
+        self._since.pop(job, None)
+        if job in self._shown:
+            self.remove_task(self._shown.pop(job)[0])
+        self.advance(self._count)
 
 
 class _CountOrShare(MofNCompleteColumn):
@@ -152,19 +181,3 @@ class _CountOrShare(MofNCompleteColumn):
     def render(self, task: Task) -> Text:
         """Of a bar."""
         return Text(f"{task.percentage:3.0f} %") if task.total == 1.0 else super().render(task)
-
-
-def _bar(*columns: ProgressColumn, quiet: bool = False, transient: bool = False) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=transient,
-        # Lines for a terminal go around the bar; lines for a pipe must stay on stdout.
-        redirect_stdout=_is_terminal(sys.stdout),
-        # Piped into a file, a bar is noise.
-        disable=quiet or not console.is_terminal,
-    )

@@ -8,20 +8,19 @@ from typing import Annotated
 import typer
 
 from irec import __version__
-from irec.commands.batch import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from irec.commands.compress import compress
-from irec.commands.decompress import decompress
+from irec.commands.batch import as_function
+from irec.commands.compress import Compress
+from irec.commands.decompress import Decompress
+from irec.commands.endings import Commands, UsageError, one_line_errors
 from irec.commands.evaluate import evaluate, plot
-from irec.commands.export import export
 from irec.commands.inspect import inspect
-from irec.commands.models import models
+from irec.commands.models import export, models
 from irec.commands.progressive import progressive
 from irec.commands.report import report
-from irec.errors import IrecError
-from irec.terminal import say
 
 app = typer.Typer(
     name="irec",
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -53,8 +52,7 @@ def options(
 def _run_lightning(arguments: list[str]) -> None:
     from irec.cli import main as run
 
-    if code := run(arguments):
-        sys.exit(code)
+    sys.exit(run(arguments))
 
 
 def _run_benchmark(arguments: list[str]) -> None:
@@ -73,24 +71,20 @@ _OTHER_PARSERS: dict[str, tuple[str, Callable[[list[str]], None]]] = {
 }
 
 
-def _list_in_help(name: str, summary: str) -> None:
-    """Make `irec --help` show a command that :func:`main` hands over before typer sees it."""
-
-    @app.command(name, help=summary, rich_help_panel=_RESEARCH)
-    def command() -> None:
-        raise AssertionError(f"main hands {name} over")
+def _handed_over() -> None:
+    raise AssertionError("main hands these over, typer lists them in its help")
 
 
 _FILES, _RESEARCH = "Files", "Models and measurements"
 _COMMANDS = {
-    _FILES: (compress, decompress, inspect, models),
+    _FILES: (as_function(Compress), as_function(Decompress), inspect, models),
     _RESEARCH: (export, evaluate, plot, progressive, report),
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 for _name, (_summary, _) in _OTHER_PARSERS.items():
-    _list_in_help(_name, _summary)
+    app.command(_name, help=_summary, rich_help_panel=_RESEARCH)(_handed_over)
 
 COMMANDS = [
     *(command.__name__ for commands in _COMMANDS.values() for command in commands),
@@ -105,7 +99,7 @@ def main(arguments: list[str]) -> None:
         arguments: What follows ``irec`` on the command line.
     """
     name = arguments[0] if arguments else "--help"
-    try:
+    with one_line_errors():
         if name in _OTHER_PARSERS:
             _OTHER_PARSERS[name][1](arguments)
         elif name in COMMANDS or name.startswith("-"):
@@ -113,11 +107,4 @@ def main(arguments: list[str]) -> None:
         else:
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             hint = f"; did you mean {close[0]}?" if close else "; see irec --help"
-            say(f"irec: there is no command {name!r}{hint}", sys.stderr)
-            sys.exit(EXIT_USAGE)
-    except IrecError as error:
-        say(f"irec: {error}", sys.stderr)
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        say("irec: interrupted", sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+            raise UsageError(f"there is no command {name!r}{hint}")

@@ -1,49 +1,46 @@
 """``irec benchmark``: measure parts of irec without images, weights or a network."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 from torch.distributions import Normal
 
-from irec.coding import CoderSettings, SearchSettings, log_ratio_nats
+from irec.coding import CoderSettings, SearchSettings
 from irec.coding.faithful import FaithfulSettings
-from irec.commands.batch import check_target
 from irec.commands.benchmark_posteriors import (
-    Code,
-    PosteriorRow,
+    Coder,
     benchmark_posteriors,
     our_coder,
     paper_coder,
     posteriors_table,
 )
 from irec.commands.benchmark_training import benchmark_training
-from irec.commands.options import ForceOption, number
-from irec.files import write_json
-from irec.terminal import show_table
+from irec.commands.endings import Commands
+from irec.commands.endpoints import check_target
+from irec.commands.options import ForceOption, JsonRowsOption, count_option, number, write_rows
+from irec.terminal import show_table, table_of
 
 _KL_NATS = (30.0, 100.0, 300.0)
 _N_DIMS = 1000
+_CODERS = {
+    "paper": paper_coder(FaithfulSettings()),
+    "default": our_coder(CoderSettings(), SearchSettings()),
+}
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     help="Measure parts of irec by themselves.",
 )
-
-
-@app.callback()
-def require_a_subcommand() -> None:
-    """Measure parts of irec by themselves."""
-
-
 app.command("training")(benchmark_training)
 
 
@@ -62,16 +59,9 @@ class CoderRow:
 
 @app.command("coder")
 def benchmark_coder(
-    json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write the rows to this file too.")
-    ] = None,
+    json_path: JsonRowsOption = None,
     force: ForceOption = False,
-    n_tensors: Annotated[
-        int,
-        typer.Option(
-            "--tensors", metavar="N", parser=number(int, 1), help="Tensors coded for each row."
-        ),
-    ] = 3,
+    n_tensors: Annotated[int, count_option("Tensors coded for each row.", "--tensors")] = 3,
     checkpoint: Annotated[
         str | None,
         typer.Option(metavar="NAME|PATH", help="Measure the posteriors of this model instead."),
@@ -81,12 +71,7 @@ def benchmark_coder(
         typer.Option(help="With --checkpoint: folder of images. Default: the bundled ones."),
     ] = None,
     side: Annotated[
-        int,
-        typer.Option(
-            metavar="1-512",
-            parser=number(int, 1, 512),
-            help="With --checkpoint: pixels of a side of each image.",
-        ),
+        int, count_option("With --checkpoint: pixels of a side of each image.", high=512)
     ] = 64,
     quality: Annotated[
         float | None,
@@ -96,7 +81,7 @@ def benchmark_coder(
             help="With the --checkpoint of a lossy model: 0 to 100.",
         ),
     ] = None,
-) -> list[CoderRow] | list[PosteriorRow]:
+) -> None:
     """Compare irec's coder with the paper's on synthetic Gaussians, or on a model's posteriors.
 
     What a code costs beyond the ideal is "sent" less "log-ratio". The log-ratio is that of the
@@ -109,19 +94,16 @@ def benchmark_coder(
     if checkpoint is not None:
         found = benchmark_posteriors(checkpoint, images, side, quality, console.print)
         show_table(posteriors_table(checkpoint, found))
-        if json_path is not None:
-            write_json(json_path, [asdict(row) for row in found])
-        return found
+        write_rows(json_path, found)
+        return
     rows = []
     for kl_nats in _KL_NATS:
-        for name, code in _CODERS.items():
+        for name, coder in _CODERS.items():
             with console.status(f"{name} coder, {kl_nats:.0f} nats"):
-                rows.append(_measure(name, code, kl_nats, n_tensors))
+                rows.append(_measure(name, coder, kl_nats, n_tensors))
             console.print(f"{name} coder, {kl_nats:.0f} nats: done")
     show_table(_table(rows))
-    if json_path is not None:
-        write_json(json_path, [asdict(row) for row in rows])
-    return rows
+    write_rows(json_path, rows)
 
 
 def synthetic_posterior(kl_nats: float, n_dims: int, seed: int) -> tuple[Normal, Normal]:
@@ -149,31 +131,19 @@ def synthetic_posterior(kl_nats: float, n_dims: int, seed: int) -> tuple[Normal,
     return Normal(mean, variance.sqrt(), validate_args=False), prior
 
 
-_CODERS: dict[str, Code] = {
-    "paper": paper_coder(FaithfulSettings()),
-    "default": our_coder(CoderSettings(), SearchSettings()),
-}
-
-
-def _measure(name: str, code: Code, kl_nats: float, n_tensors: int) -> CoderRow:
-    def measurements() -> Iterator[tuple[float, float, float, float]]:
-        for seed in range(n_tensors):
-            posterior, prior = synthetic_posterior(kl_nats, _N_DIMS, seed)
-            coded = code(seed, 0, [(posterior, prior)])
-            log_ratio = float(log_ratio_nats(coded.samples[0], posterior, prior))
-            yield coded.sent_nats, log_ratio, coded.encode_s, coded.decode_s
-
-    code(0, 0, [synthetic_posterior(1.0, _N_DIMS, 0)])  # tables are built at the first use
-    means = [sum(column) / n_tensors for column in zip(*measurements(), strict=True)]
-    return CoderRow(name, kl_nats, _N_DIMS, *means)
+def _measure(name: str, coder: Coder, kl_nats: float, n_tensors: int) -> CoderRow:
+    coder.costs([synthetic_posterior(1.0, _N_DIMS, 0)])  # tables are built at the first use
+    costs = [
+        coder.costs([synthetic_posterior(kl_nats, _N_DIMS, seed)], seed)
+        for seed in range(n_tensors)
+    ]
+    return CoderRow(name, kl_nats, _N_DIMS, *np.mean(costs, axis=0)[1:].tolist())
 
 
 def _table(rows: list[CoderRow]) -> Table:
-    table = Table(title=f"Samples of {_N_DIMS} Gaussian dimensions, nats and seconds")
-    for heading in ("coder", "KL", "sent", "log-ratio", "excess / KL", "encode", "decode"):
-        table.add_column(heading, justify="left" if heading == "coder" else "right")
-    for row in rows:
-        table.add_row(
+    headings = ("coder", "KL", "sent", "log-ratio", "excess / KL", "encode", "decode")
+    cells = (
+        (
             row.coder,
             f"{row.kl_nats:.0f}",
             f"{row.sent_nats:.1f}",
@@ -182,4 +152,7 @@ def _table(rows: list[CoderRow]) -> Table:
             f"{row.encode_s:.3f}",
             f"{row.decode_s:.4f}",
         )
-    return table
+        for row in rows
+    )
+    title = f"Samples of {_N_DIMS} Gaussian dimensions, nats and seconds"
+    return table_of(title, headings, cells)

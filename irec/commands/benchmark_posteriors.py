@@ -5,17 +5,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from rich.table import Table
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Normal, kl_divergence
 
 from irec.codec import Codec, make_codec
 from irec.coding import (
     CoderSettings,
     SearchSettings,
+    TensorCode,
     decode,
     encode_batch,
     kl_nats,
@@ -26,6 +28,7 @@ from irec.defaults import SAMPLES
 from irec.errors import InvalidParameterError
 from irec.images import image_paths, read_picture
 from irec.models.zoo import load_checkpoint
+from irec.terminal import table_of
 
 _EFFORTS = (1, 5, 9)
 # A dimension of more nats holds most of what a dense tensor's dimensions hold.
@@ -85,11 +88,11 @@ def benchmark_posteriors(
     for path in image_paths(images or SAMPLES):
         pairs += enumerate(posteriors_of(codec, path, side, quality))
     rows: list[PosteriorRow] = []
-    for name, code in _coders(codec.profile.coder).items():
+    for name, coder in _coders(codec.profile.coder).items():
         try:
             # Tables are built, and code compiled, at the first use.
-            code(0, 0, [_short(pairs[0][1])])
-            rows += _measure(name, code, pairs)
+            coder.costs([_short(pairs[0][1])])
+            rows += _measure(name, coder, pairs)
         except InvalidParameterError as error:
             report(f"{name}: {error}")
         else:
@@ -114,12 +117,9 @@ def posteriors_of(codec: Codec, path: Path, side: int, quality: float | None) ->
 
 def posteriors_table(checkpoint: str, rows: Sequence[PosteriorRow]) -> Table:
     """Return the rows as a table."""
-    table = Table(title=f"Posteriors of {checkpoint}")
     headings = ("coder", "tensors", "KL, nats", "loss", "encode, us/nat", "decode, us/nat")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in headings[:2] else "right")
-    for row in rows:
-        table.add_row(
+    cells = (
+        (
             row.coder,
             f"{row.tensors} {row.kind}",
             f"{row.kl_nats:.0f}",
@@ -127,104 +127,106 @@ def posteriors_table(checkpoint: str, rows: Sequence[PosteriorRow]) -> Table:
             f"{1e6 * row.encode_s / row.kl_nats:.1f}",
             f"{1e6 * row.decode_s / row.kl_nats:.2f}",
         )
-    return table
+        for row in rows
+    )
+    return table_of(f"Posteriors of {checkpoint}", headings, cells, n_names=2)
 
 
-class Coded(NamedTuple):
-    """What a coder made of some tensors.
+@dataclass(frozen=True)
+class Coder:
+    """A coder to be measured.
 
     Attributes:
-        sent_nats: All together.
-        encode_s: Seconds for all of them.
-        samples: Decoded, one for each tensor.
-        decode_s: Seconds for all of them.
+        encode: Takes posterior and prior of a tensor of each image, seed and number of the tensor.
+        decode: Takes what that gave for one image, its prior, seed and number.
+        nats: That were sent for one image.
     """
 
-    sent_nats: float
-    encode_s: float
-    samples: list[Tensor]
-    decode_s: float
+    encode: Callable[[Sequence[Pair], int, int], list[Any]]
+    decode: Callable[[Any, Normal, int, int], Tensor]
+    nats: Callable[[Any], float]
+
+    def costs(self, pairs: Sequence[Pair], seed: int = 0, tensor: int = 0) -> np.ndarray:
+        """KL, nats sent, log-ratio, seconds of the encoder and of the decoder: sums over `pairs`.
+
+        Args:
+            pairs: Posterior and prior of the same tensor of each image.
+            seed: Of the shared randomness.
+            tensor: Number of the tensor.
+        """
+        start = time.perf_counter()
+        found = self.encode(pairs, seed, tensor)
+        between = time.perf_counter()
+        samples = [
+            self.decode(one, prior, seed, tensor)
+            for one, (_, prior) in zip(found, pairs, strict=True)
+        ]
+        decode_s = time.perf_counter() - between
+        kl = sum(float(kl_nats(*pair)) for pair in pairs)
+        sent = sum(map(self.nats, found))
+        log_ratio = sum(
+            float(log_ratio_nats(z, *pair)) for z, pair in zip(samples, pairs, strict=True)
+        )
+        return np.array([kl, sent, log_ratio, between - start, decode_s])
 
 
-# Takes seed, number of a tensor, and posterior and prior of that tensor of each image.
-Code = Callable[[int, int, Sequence[Pair]], Coded]
+def paper_coder(settings: FaithfulSettings) -> Coder:
+    """Return what codes a tensor as the paper does."""
+    return Coder(
+        lambda pairs, seed, tensor: [
+            encode_faithful(*pair, seed, tensor=tensor, settings=settings) for pair in pairs
+        ],
+        lambda code, prior, seed, tensor: decode_faithful(
+            code, prior, seed, tensor=tensor, settings=settings
+        ),
+        lambda code: code.n_nats(settings),
+    )
 
 
-def _coders(coder: CoderSettings) -> dict[str, Code]:
-    coders = {
-        f"paper, {sampler}": paper_coder(FaithfulSettings(sampler=sampler)) for sampler in Sampler
-    }
+def our_coder(coder: CoderSettings, search: SearchSettings) -> Coder:
+    """Return what codes tensors as files have them, together as `irec predict` does."""
+
+    def encode(pairs: Sequence[Pair], seed: int, tensor: int) -> list[TensorCode]:
+        posterior, prior = (
+            Normal(
+                torch.stack([one.loc for one in normals]),
+                torch.stack([one.scale for one in normals]),
+                validate_args=False,
+            )
+            for normals in zip(*pairs, strict=True)
+        )
+        return encode_batch(posterior, prior, seed, tensor=tensor, coder=coder, search=search)
+
+    return Coder(
+        encode,
+        lambda code, prior, seed, tensor: decode(code, prior, seed, tensor=tensor, coder=coder),
+        lambda code: code.n_bits(coder) * math.log(2.0),
+    )
+
+
+def _coders(coder: CoderSettings) -> dict[str, Coder]:
+    paper = {f"paper, {one}": paper_coder(FaithfulSettings(sampler=one)) for one in Sampler}
     ours = {
         f"irec, effort {effort}": our_coder(coder, SearchSettings.from_effort(effort))
         for effort in _EFFORTS
     }
-    return coders | ours
+    return paper | ours
 
 
-def paper_coder(settings: FaithfulSettings) -> Code:
-    """Return what codes a tensor as the paper does, and decodes it."""
-
-    def code(seed: int, tensor: int, pairs: Sequence[Pair]) -> Coded:
-        start = time.perf_counter()
-        found = [encode_faithful(*pair, seed, tensor=tensor, settings=settings) for pair in pairs]
-        between = time.perf_counter()
-        samples = [
-            decode_faithful(one, prior, seed, tensor=tensor, settings=settings)
-            for one, (_, prior) in zip(found, pairs, strict=True)
-        ]
-        sent = sum(one.n_nats(settings) for one in found)
-        return Coded(sent, between - start, samples, time.perf_counter() - between)
-
-    return code
-
-
-def our_coder(coder: CoderSettings, search: SearchSettings) -> Code:
-    """Return what codes tensors as files have them, together as `irec predict` does."""
-
-    def code(seed: int, tensor: int, pairs: Sequence[Pair]) -> Coded:
-        posterior, prior = (_together(normals) for normals in zip(*pairs, strict=True))
-        start = time.perf_counter()
-        found = encode_batch(posterior, prior, seed, tensor=tensor, coder=coder, search=search)
-        between = time.perf_counter()
-        samples = [
-            decode(one, prior, seed, tensor=tensor, coder=coder)
-            for one, (_, prior) in zip(found, pairs, strict=True)
-        ]
-        sent = sum(one.n_bits(coder) for one in found) * math.log(2.0)
-        return Coded(sent, between - start, samples, time.perf_counter() - between)
-
-    return code
-
-
-def _measure(name: str, code: Code, pairs: Sequence[tuple[int, Pair]]) -> Iterator[PosteriorRow]:
+def _measure(name: str, coder: Coder, pairs: Sequence[tuple[int, Pair]]) -> Iterator[PosteriorRow]:
     for kind in ("dense", "diffuse"):
         alike: dict[tuple[int, torch.Size], list[Pair]] = {}
         for tensor, pair in pairs:
             if _kind(*pair) == kind:
                 alike.setdefault((tensor, pair[0].loc.shape), []).append(pair)
-        sums = [0.0] * 5
-        for (tensor, _), group in alike.items():
-            coded = code(0, tensor, group)
-            kl = sum(float(kl_nats(*pair)) for pair in group)
-            log_ratio = sum(
-                float(log_ratio_nats(z, *pair))
-                for z, pair in zip(coded.samples, group, strict=True)
-            )
-            of_group = (kl, coded.sent_nats, log_ratio, coded.encode_s, coded.decode_s)
-            sums = [total + value for total, value in zip(sums, of_group, strict=True)]
+        costs = [coder.costs(group, tensor=tensor) for (tensor, _), group in alike.items()]
+        sums = np.sum(costs, axis=0).tolist() if costs else [0.0]
         if sums[0] > 0:
             yield PosteriorRow(name, kind, sum(map(len, alike.values())), *sums)
 
 
-def _together(normals: Sequence[Normal]) -> Normal:
-    loc, scale = (torch.stack([getattr(one, name) for one in normals]) for name in ("loc", "scale"))
-    return Normal(loc, scale, validate_args=False)
-
-
 def _kind(posterior: Normal, prior: Normal) -> str:
-    spread = posterior.scale.double() / prior.scale.double()
-    shift = (posterior.loc.double() - prior.loc.double()) / prior.scale.double()
-    kl = 0.5 * (shift.square() + spread.square() - 1.0) - spread.log()
+    kl = kl_divergence(posterior, prior)
     return "dense" if float(kl[kl > _DENSE_NATS].sum()) > 0.5 * float(kl.sum()) else "diffuse"
 
 

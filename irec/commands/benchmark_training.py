@@ -4,23 +4,26 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-import typer
 from rich.console import Console
-from rich.table import Table
 
-from irec.commands.batch import check_target
-from irec.commands.options import DeviceOption, ForceOption, check_device, number
-from irec.files import write_json
+from irec.commands.endpoints import check_target
+from irec.commands.options import (
+    DeviceOption,
+    ForceOption,
+    JsonRowsOption,
+    check_device,
+    count_option,
+    write_rows,
+)
 from irec.models.likelihoods import LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.sources import PosteriorSampler
 from irec.models.weight_norm import data_dependent_initialisation
-from irec.terminal import show_table
+from irec.terminal import show_table, table_of
 
 _IMAGE_SIDE = 32
 _WARM_UP_STEPS = 3
@@ -57,29 +60,15 @@ class TrainingRow:
 
 
 def benchmark_training(
-    n_blocks: Annotated[
-        int, typer.Option("--blocks", metavar="N", parser=number(int, 1), help="Of the RVAE.")
-    ] = 6,
-    hidden: Annotated[
-        int, typer.Option("--hidden", metavar="N", parser=number(int, 1), help="Channels.")
-    ] = 64,
-    latent: Annotated[
-        int,
-        typer.Option("--latent", metavar="N", parser=number(int, 1), help="Channels per block."),
-    ] = 16,
-    batch: Annotated[
-        int, typer.Option("--batch", metavar="N", parser=number(int, 1), help="Images per step.")
-    ] = 16,
-    n_steps: Annotated[
-        int,
-        typer.Option("--steps", metavar="N", parser=number(int, 1), help="Steps timed per way."),
-    ] = 20,
+    n_blocks: Annotated[int, count_option("Of the RVAE.", "--blocks")] = 6,
+    hidden: Annotated[int, count_option("Channels.", "--hidden")] = 64,
+    latent: Annotated[int, count_option("Channels per block.", "--latent")] = 16,
+    batch: Annotated[int, count_option("Images per step.", "--batch")] = 16,
+    n_steps: Annotated[int, count_option("Steps timed per way.", "--steps")] = 20,
     device: DeviceOption = "cpu",
-    json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write the rows to this file too.")
-    ] = None,
+    json_path: JsonRowsOption = None,
     force: ForceOption = False,
-) -> list[TrainingRow]:
+) -> None:
     """Compare the ways to run training steps: plain, channels_last, bf16-mixed, compiled, all.
 
     The steps are those of `irec fit` on random images, with the size of `rvae_small.yaml` unless
@@ -107,10 +96,10 @@ def benchmark_training(
     rows = [
         TrainingRow(way.name, way.options, speed, speed / plain) for way, speed in speeds.items()
     ]
-    show_table(_table(rows))
-    if json_path is not None:
-        write_json(json_path, [asdict(row) for row in rows])
-    return rows
+    headings = ("way", "option of irec fit", "images/s", "ratio")
+    cells = ((row.way, row.options, f"{row.images_per_s:.1f}", f"{row.ratio:.2f}") for row in rows)
+    show_table(table_of("Training, images of 32x32 pixels", headings, cells, n_names=2))
+    write_rows(json_path, rows)
 
 
 def _training_step(way: Way, config: RVAEConfig, batch: int, device: str) -> Callable[[], None]:
@@ -145,14 +134,3 @@ def _timed(step: Callable[[], None], device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
-
-
-def _table(rows: list[TrainingRow]) -> Table:
-    table = Table(title="Training, images of 32x32 pixels")
-    table.add_column("way")
-    table.add_column("images/s", justify="right")
-    table.add_column("ratio", justify="right")
-    table.add_column("option of irec fit")
-    for row in rows:
-        table.add_row(row.way, f"{row.images_per_s:.1f}", f"{row.ratio:.2f}", row.options)
-    return table

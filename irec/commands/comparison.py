@@ -2,22 +2,21 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irec.commands.jobs import UsageError
+from irec.commands.endings import UsageError
 from irec.defaults import DEFAULT_LOSSY_CHECKPOINT
 from irec.errors import IrecError
 from irec.files import write_json
-from irec.terminal import say, show_table
+from irec.terminal import say, show_table, table_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from irec.datamodules.batches import NamedImage
     from irec.evaluation.codecs import ClassicalCodec
     from irec.evaluation.measurements import Measurement
+    from irec.evaluation.rate_distortion import Curve
 
 DEFAULT_CODECS = (
     f"rvae-small,{DEFAULT_LOSSY_CHECKPOINT},png,webp,jpeg2000,jpegxl,jpeg-lossy,webp-lossy"
@@ -29,19 +28,13 @@ def evaluate_images(
 ) -> None:
     """Compress all images with all codecs, decode and verify each file, and compare.
 
-    Args:
-        sources: Folders, image files and .npy arrays.
-        codecs: Names and paths of checkpoints, and names of other codecs, separated by commas.
-        output: Folder for measurements.json, and for the files that checkpoints make.
-        effort: Of our codecs.
-        max_images: Take at most the first so many images.
+    Arguments are the options of :func:`irec.commands.evaluate.evaluate`.
 
     Raises:
         UsageError: A codec is unknown, or none is named.
         DataError: An image cannot be read.
     """
     from irec.evaluation.codecs import classical_codecs
-    from irec.evaluation.measurements import as_document, by_codec
 
     names = [name.strip() for name in codecs.split(",") if name.strip()]
     known = classical_codecs()
@@ -58,25 +51,27 @@ def evaluate_images(
             say(f"{name} is left out: {reason}", sys.stderr)
         else:
             measured += _theirs(known[name], images)
-    output.mkdir(parents=True, exist_ok=True)
-    write_json(output / "measurements.json", as_document(measured))
-    show_measurements(by_codec(measured))
-    _write_compressai(output, by_codec(measured))
+    _write_and_show(measured, output)
     say(f"{len(measured)} measurements: {output / 'measurements.json'}")
 
 
-def show_measurements(groups: "Mapping[str, Sequence[Measurement]]") -> None:
-    """Print tables: lossless rates, lossy curves and BD-rates, as far as there are such."""
-    from irec.evaluation.measurements import is_lossless, lossless_comparison, lossless_per_image
+def _write_and_show(measured: "Sequence[Measurement]", output: Path) -> None:
+    from irec.evaluation import measurements as of
 
-    lossless = {label: part for label, part in groups.items() if is_lossless(part)}
-    lossy = {label: part for label, part in groups.items() if label not in lossless}
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "measurements.json", of.as_document(measured))
+    groups = of.by_codec(measured)
+    lossless = {label: part for label, part in groups.items() if of.is_lossless(part)}
     if lossless:
-        show_table(lossless_per_image(lossless))
-        show_table(lossless_comparison(lossless))
+        show_table(of.lossless_per_image(lossless))
+        show_table(of.lossless_comparison(lossless))
+    lossy = {label: part for label, part in groups.items() if label not in lossless}
     if lossy:
-        show_table(_curves_table(lossy))
-        show_table(_bd_rates_table(lossy))
+        _show_curves({label: of.curve_of(label, part) for label, part in lossy.items()})
+    for label, part in lossy.items():
+        # The format of CompressAI's tools, for plots beside others' results.
+        name = "-".join(re.findall(r"[a-z0-9]+", label.lower()))
+        write_json(output / f"compressai-{name}.json", of.compressai_document(label, part))
 
 
 def _images(sources: Sequence[Path], max_images: int | None) -> "list[NamedImage]":
@@ -133,54 +128,30 @@ def _theirs(codec: "ClassicalCodec", images: "Sequence[NamedImage]") -> "list[Me
     return measured
 
 
-def _curves_table(lossy: "Mapping[str, Sequence[Measurement]]") -> "Table":
-    from rich.table import Table
-
+def _show_curves(curves: "Mapping[str, Curve]") -> None:
+    """Print curves, and how many more bits each codec (row) takes than each other one (column)."""
     from irec.evaluation.lossy_results import as_decibels
-    from irec.evaluation.measurements import curve_of
 
-    table = Table(title="rate and distortion, means over images", title_style="bold")
-    table.add_column("codec")
-    for heading in ("bpp", "PSNR (dB)", "MS-SSIM (dB)"):
-        table.add_column(heading, justify="right")
-    for label, part in lossy.items():
-        curve = curve_of(label, part)
+    headings = ("codec", "bpp", "PSNR (dB)", "MS-SSIM (dB)")
+    table = table_of("rate and distortion, means over images", headings)
+    for label, curve in curves.items():
         for bpp, db, similarity in zip(curve.bpp, curve.psnr_db, curve.ms_ssim, strict=True):
             decibels = as_decibels(similarity)
             shown = "-" if decibels is None else f"{decibels:.2f}"
             table.add_row(label, f"{bpp:.4f}", f"{db:.2f}", shown)
         table.add_section()
-    return table
+    show_table(table)
+    rows = ([label, *_bd_rates(label, curves)] for label in curves)
+    show_table(table_of("BD-rate of rows against columns, over PSNR", ("codec", *curves), rows))
 
 
-def _bd_rates_table(lossy: "Mapping[str, Sequence[Measurement]]") -> "Table":
-    """How many more bits each codec (row) takes than each other one (column), over PSNR."""
-    from rich.table import Table
-
-    from irec.evaluation.measurements import curve_of
+def _bd_rates(label: str, curves: "Mapping[str, Curve]") -> Iterator[str]:
+    """Each curve's BD-rate with one of them, over PSNR, in words."""
     from irec.evaluation.rate_distortion import CurvesNotComparableError, bd_rate
 
-    curves = {label: curve_of(label, part).points("psnr") for label, part in lossy.items()}
-    table = Table(title="BD-rate of rows against columns, over PSNR", title_style="bold")
-    table.add_column("codec")
-    for label in curves:
-        table.add_column(label, justify="right")
-    for label, curve in curves.items():
-        cells = []
-        for name, other in curves.items():
-            try:
-                percent = bd_rate(curve, other).percent
-                cells.append("" if label == name else f"{percent:+.1f} %")
-            except CurvesNotComparableError:
-                cells.append("-")
-        table.add_row(label, *cells)
-    return table
-
-
-def _write_compressai(output: Path, groups: "Mapping[str, Sequence[Measurement]]") -> None:
-    from irec.evaluation.measurements import compressai_document, is_lossless
-
-    for label, part in groups.items():
-        if not is_lossless(part):
-            name = "-".join(re.findall(r"[a-z0-9]+", label.lower()))
-            write_json(output / f"compressai-{name}.json", compressai_document(label, part))
+    for name, other in curves.items():
+        try:
+            percent = bd_rate(curves[label].points("psnr"), other.points("psnr")).percent
+            yield "" if label == name else f"{percent:+.1f} %"
+        except CurvesNotComparableError:
+            yield "-"

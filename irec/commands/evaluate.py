@@ -1,5 +1,6 @@
 """``irec evaluate`` and ``irec plot``: operating points, BD-rates and curves of lossy results."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -7,28 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irec.commands.batch import check_target, one_line_errors, prepare_target
 from irec.commands.comparison import DEFAULT_CODECS, evaluate_images
-from irec.commands.jobs import UsageError
-from irec.commands.options import ForceOption, PlotOption, number
+from irec.commands.endings import UsageError
+from irec.commands.endpoints import check_target, prepare_target
+from irec.commands.options import ForceOption, PlotOption, count_option
 from irec.defaults import DEFAULT_EFFORT
+from irec.errors import DataError
 from irec.files import write_json
-from irec.terminal import say, show_table
+from irec.terminal import say, show_table, table_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from irec.evaluation.lossy_results import OperatingPoint
     from irec.evaluation.rate_distortion import BdRate, Comparison, Curve
 
 
-ResultsArgument = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="RESULTS.json",
-        help="Files that irec predict wrote with lossy models; several make one curve.",
-    ),
-]
 AgainstOption = Annotated[
     str | None,
     typer.Option(
@@ -66,20 +59,10 @@ def evaluate(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Of images: where files go.")
     ] = Path("evaluated"),
     effort: Annotated[
-        int,
-        typer.Option(
-            metavar="1-9",
-            parser=number(int, 1, 9),
-            help="Of images: how hard our codecs search.",
-        ),
+        int, count_option("Of images: how hard our codecs search.", high=9)
     ] = DEFAULT_EFFORT,
     max_images: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            parser=number(int, 1),
-            help="Of images: take at most the first so many.",
-        ),
+        int | None, count_option("Of images: take at most the first so many.")
     ] = None,
 ) -> None:
     """Compare codecs on images, or show rates, PSNR, MS-SSIM and BD-rates of results.
@@ -87,64 +70,62 @@ def evaluate(
     Each file is decoded and verified. A BD-rate says how many more bits the files take for the
     same quality than another curve does: +20 % is worse, -20 % is better.
     """
-    with one_line_errors():
-        if any(path.suffix != ".json" for path in sources):
-            evaluate_images(sources, codecs, output, effort, max_images)
-            return
-        results = sources
-        if json_path is not None and json_path.resolve() in {path.resolve() for path in results}:
+    if any(path.suffix != ".json" for path in sources):
+        evaluate_images(sources, codecs, output, effort, max_images)
+        return
+    if json_path is not None:
+        if json_path.resolve() in {path.resolve() for path in sources}:
             raise UsageError(f"--json {json_path}: would overwrite the results themselves")
-        if json_path is not None:
-            check_target(json_path, force=force)
-        points, images = _read_points(results)
-        from irec.evaluation.lossy_results import operating_points_table
-        from irec.evaluation.rate_distortion import compare, published_curves
-        from irec.evaluation.results import without_infinity
+        check_target(json_path, force=force)
+    points, images = _read_points(sources)
+    from irec.evaluation.lossy_results import operating_points_table
+    from irec.evaluation.rate_distortion import compare, published_curves
+    from irec.evaluation.results import without_infinity
 
-        curves = _read_published(against, images, list(published_curves()))
-        comparisons = compare(points, {curve.label: curve for curve in curves})
-        show_table(operating_points_table(points))
-        show_table(_bd_rate_table(comparisons))
-        if not curves:
-            say(f"no published curves: they are of the 24 Kodak images, not of these {len(images)}")
-        if json_path is not None:
-            document = {
-                "images": sorted(images),
-                "operating_points": [without_infinity(asdict(point)) for point in points],
-                "bd_rates": [asdict(comparison) for comparison in comparisons],
-            }
-            write_json(json_path, document)
+    curves = _read_published(against, images, list(published_curves()))
+    comparisons = compare(points, {curve.label: curve for curve in curves})
+    show_table(operating_points_table(points))
+    _show_bd_rates(comparisons)
+    if not curves:
+        say(f"no published curves: they are of the 24 Kodak images, not of these {len(images)}")
+    if json_path is not None:
+        document = {
+            "images": sorted(images),
+            "operating_points": [without_infinity(asdict(point)) for point in points],
+            "bd_rates": [asdict(comparison) for comparison in comparisons],
+        }
+        write_json(json_path, document)
 
 
 def plot(
-    results: ResultsArgument,
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULTS.json",
+            help="Files that irec predict wrote with lossy models; several make one curve.",
+        ),
+    ],
     output: PlotOption,
     against: AgainstOption = None,
     force: ForceOption = False,
 ) -> None:
     """Plot PSNR and MS-SSIM of lossy results over bits per pixel."""
-    with one_line_errors():
-        for target in (output, output.with_suffix(".csv")):
-            prepare_target(target, force=force)
-        points, images = _read_points(results)
-        from irec.evaluation.plot_style import USUAL_CURVES
-        from irec.evaluation.plots import plot_rate_distortion, plot_title
-        from irec.evaluation.rate_distortion import file_curve, ideal_curve
+    for target in (output, output.with_suffix(".csv")):
+        prepare_target(target, force=force)
+    points, images = _read_points(results)
+    from irec.evaluation.plot_style import USUAL_CURVES
+    from irec.evaluation.plots import plot_rate_distortion, plot_title
+    from irec.evaluation.rate_distortion import file_curve, ideal_curve
 
-        curves = _read_published(against, images, USUAL_CURVES)
-        own = file_curve(points), ideal_curve(points)
-        plot_rate_distortion(output, *own, curves, plot_title(images))
-    number = f"{len(points)} operating point{'s' * (len(points) != 1)}"
-    say(f"{number} -> {output} and {output.with_suffix('.csv').name}")
+    curves = _read_published(against, images, USUAL_CURVES)
+    own = file_curve(points), ideal_curve(points)
+    plot_rate_distortion(output, *own, curves, plot_title(images))
+    counted = f"{len(points)} operating point{'s' * (len(points) != 1)}"
+    say(f"{counted} -> {output} and {output.with_suffix('.csv').name}")
 
 
 def _read_points(paths: Sequence[Path]) -> tuple[list["OperatingPoint"], frozenset[str]]:
-    """Return the operating points of all files, and the names of their images.
-
-    Raises:
-        DataError: A file is unreadable, or the points are of different images.
-    """
-    from irec.errors import DataError
+    """Return the operating points of all files, and the names of their images."""
     from irec.evaluation.rate_distortion import merged_points
     from irec.evaluation.results import read_results
 
@@ -159,16 +140,7 @@ def _read_points(paths: Sequence[Path]) -> tuple[list["OperatingPoint"], frozens
 def _read_published(
     names: str | None, images: frozenset[str], default: Sequence[str]
 ) -> list["Curve"]:
-    """Return the published curves that were asked for, or those that fit the images.
-
-    Args:
-        names: The value of the option.
-        images: Names of the images.
-        default: Of the curves for Kodak.
-
-    Raises:
-        DataError: There is no such curve.
-    """
+    """Return the published curves that were asked for, or those of `default` if they fit."""
     from irec.evaluation.rate_distortion import chosen_curves, is_kodak
 
     if names is None:
@@ -177,25 +149,24 @@ def _read_published(
     return chosen_curves([name for name in asked if name not in ("", "none")])
 
 
-def _bd_rate_table(comparisons: Sequence["Comparison"]) -> "Table":
+def _show_bd_rates(comparisons: Sequence["Comparison"]) -> None:
     """BD-rates against the own ideal first, then by how good the other codec is."""
-    from rich.table import Table
 
-    table = Table(title="BD-rate, and the qualities it is over in dB", title_style="bold")
-    table.add_column("against")
-    for heading in ("files, PSNR", "files, MS-SSIM", "ideal, PSNR", "ideal, MS-SSIM"):
-        table.add_column(heading, justify="right")
-    own, others = comparisons[0], sorted(comparisons[1:], key=_rank)
-    for row in [own, *others]:
-        rates = (row.file_psnr, row.file_ms_ssim, row.ideal_psnr, row.ideal_ms_ssim)
-        table.add_row(row.against, *map(_cell, rates))
-    return table
+    def rank(comparison: "Comparison") -> float:
+        rate = comparison.file_psnr
+        return math.inf if rate is None else rate.percent
 
+    def cell(rate: "BdRate | None") -> str:
+        if rate is None:
+            return "-"
+        return f"{rate.percent:+.1f} %  ({rate.from_db:.1f}-{rate.to_db:.1f})"
 
-def _rank(comparison: "Comparison") -> float:
-    rate = comparison.file_psnr
-    return float("inf") if rate is None else rate.percent
-
-
-def _cell(rate: "BdRate | None") -> str:
-    return "-" if rate is None else f"{rate.percent:+.1f} %  ({rate.from_db:.1f}-{rate.to_db:.1f})"
+    headings = ("against", "files, PSNR", "files, MS-SSIM", "ideal, PSNR", "ideal, MS-SSIM")
+    rows = [
+        (
+            row.against,
+            *map(cell, (row.file_psnr, row.file_ms_ssim, row.ideal_psnr, row.ideal_ms_ssim)),
+        )
+        for row in (comparisons[0], *sorted(comparisons[1:], key=rank))
+    ]
+    show_table(table_of("BD-rate, and the qualities it is over in dB", headings, rows))

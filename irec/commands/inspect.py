@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from irec.commands.batch import EXIT_FAILED
+from irec.commands.endings import EXIT_FAILED
+from irec.commands.endpoints import read_irec
 from irec.commands.options import FileCheckpointOption
-from irec.commands.streams import read_irec
 from irec.errors import IrecError, ModelMismatchError
 from irec.terminal import say
 
 if TYPE_CHECKING:
-    from irec.bitstream import Header
     from irec.codec import FileDescription
 
 _COLOURS = {
@@ -69,28 +68,21 @@ def _facts(path: Path, checkpoint: str | None) -> dict[str, Any]:
         "file": str(path),
         "bytes": len(data),
         "format_version": description.format_version,
-        **_header_facts(header),
+        "mode": "lossy" if header.profile.is_lossy else "lossless",
+        "profile": header.profile.name,
+        "height": header.height,
+        "width": header.width,
+        "channels": header.n_channels,
+        "colour": _COLOURS[header.colour.name],
+        "fingerprint": header.fingerprint.hex(),
+        "seed": header.seed,
+        "candidates_per_step": header.profile.coder.candidates_per_step,
         "checkpoint": description.checkpoint,
         "quality": description.quality,
         "lambda": description.trade_off,
         "metadata_bytes": {n: len(part) for n, part in description.metadata.parts().items()},
         "sections_bits": description.sections,
         "tensors": _tensor_facts(description),
-    }
-
-
-def _header_facts(header: "Header") -> dict[str, Any]:
-    colour = header.colour
-    return {
-        "mode": "lossy" if header.profile.is_lossy else "lossless",
-        "profile": header.profile.name,
-        "height": header.height,
-        "width": header.width,
-        "channels": header.n_channels,
-        "colour": _COLOURS[colour.name],
-        "fingerprint": header.fingerprint.hex(),
-        "seed": header.seed,
-        "candidates_per_step": header.profile.coder.candidates_per_step,
     }
 
 
@@ -144,7 +136,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         return
     yield ""
     yield f"  {'tensor':>6} {'steps':>10} {'index bits':>12} {'share':>8}  rho"
-    for tensor in range(1 + max((row["tensor"] for row in facts["tensors"]), default=-1)):
+    for tensor in sorted({row["tensor"] for row in facts["tensors"]}):
         rows = [row for row in facts["tensors"] if row["tensor"] == tensor]
         steps, bits = (sum(row[key] for row in rows) for key in ("steps", "index_bits"))
         share = f"{bits / total:.2%}"

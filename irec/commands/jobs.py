@@ -1,20 +1,17 @@
-"""Which files a command turns into which: names and folders, settled before any work."""
+"""Which files a command turns into which, settled before any work; and what becomes of each."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-from irec.errors import IrecError
+from irec.commands.endings import UsageError
+from irec.commands.endpoints import STREAM
+from irec.errors import IrecError, ran_out_of_memory
 from irec.folders import search
-
-STREAM = Path("-")
-"""The standard input or output, in place of a file."""
-
-
-class UsageError(IrecError):
-    """The command line asks for something impossible; nothing was done."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +20,70 @@ class Job:
 
     source: Path
     target: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one job took and gave.
+
+    Attributes:
+        bytes_in: Size of the source file.
+        bytes_out: Size of the file made.
+        n_pixels: Height x width of the image.
+        n_channels: Of the image, alpha included.
+        how: What was done otherwise than usually, for the line about it.
+        notes: What the user should know besides.
+    """
+
+    bytes_in: int
+    bytes_out: int
+    n_pixels: int
+    n_channels: int
+    how: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: The job.
+        done: Its result; None where that was there already, and after a failure.
+        failure: Why there is no result, in one line; empty where there is one.
+        seconds: That it took.
+    """
+
+    job: Job
+    done: Done | None = None
+    failure: str = ""
+    seconds: float = 0.0
+
+
+@runtime_checkable
+class Work(Protocol):
+    """Does jobs; can be pickled, so that other processes can do some."""
+
+    def prepare(self) -> None:
+        """Load what all jobs need; raises IrecError or OSError where that fails."""
+
+    def __call__(self, job: Job) -> Done | None:
+        """Do a job; None where its result was there already."""
+
+
+def attempt(work: Work, job: Job) -> Outcome:
+    """Do a job; what is nobody's mistake becomes a failure in one line."""
+    start = time.perf_counter()
+    try:
+        done = work(job)
+    except (IrecError, OSError, MemoryError, RuntimeError) as error:
+        message = str(error) or type(error).__name__
+        if ran_out_of_memory(error):
+            message = f"not enough memory ({message.splitlines()[0]})"
+        elif not isinstance(error, (IrecError, OSError)):
+            raise
+        return Outcome(job, failure=message)
+    return Outcome(job, done, seconds=time.perf_counter() - start)
 
 
 @dataclass(frozen=True)
@@ -85,7 +146,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path | None, naming: Naming) -> Pl
     for source, target in short.items():
         if times[os.path.abspath(target)] > 1:
             target = targets[source].with_name(targets[source].name + naming.target_suffix)
-        if _same_file(source, target):
+        if os.path.realpath(source) == os.path.realpath(target):
             plan.problems.append(
                 f"{source}: not one of {', '.join(sorted(naming.source_suffixes))}, and the result "
                 "would have its name; if it is one, name the result with -o"
@@ -169,7 +230,3 @@ def _is_file_name(output: Path, inputs: Sequence[Path], naming: Naming) -> bool:
     if os.path.lexists(output) or output.suffix.lower() in naming.target_suffixes:
         raise UsageError(f"-o {output}: names a file, but a folder is needed here")
     return False
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    return os.path.realpath(first) == os.path.realpath(second)

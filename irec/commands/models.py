@@ -1,13 +1,15 @@
-"""``irec models``: which checkpoints are installed."""
+"""``irec models`` and ``irec export``: the checkpoints that are installed, and one more."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from irec.commands.batch import one_line_errors
-from irec.defaults import DEFAULT_CHECKPOINT, DEFAULT_LOSSY_CHECKPOINT
+from irec.commands.endings import UsageError
+from irec.commands.options import ForceOption
+from irec.defaults import DEFAULT_CHECKPOINT, DEFAULT_LOSSY_CHECKPOINT, SAMPLES
 from irec.terminal import say, show_table
 
 
@@ -17,29 +19,32 @@ def models(
     ] = False,
 ) -> None:
     """List the models that are installed, with the fingerprint that stands in their files."""
-    with one_line_errors():
-        facts = _facts()
-        if as_json:
-            for row in facts:
-                say(json.dumps(row))
-            return
-        table = Table("model", "mode", "architecture", "fingerprint", "MB", "default of")
+    facts = _facts()
+    if as_json:
         for row in facts:
-            size = f"{row['bytes'] / 1e6:.1f}"
-            names = (row[key] for key in ("name", "mode", "architecture", "fingerprint"))
-            table.add_row(*names, size, row["default_of"])
-        show_table(table)
+            say(json.dumps(row))
+        return
+    table = Table("model", "mode", "architecture", "fingerprint", "MB", "default of")
+    for row in facts:
+        names = (row[key] for key in ("name", "mode", "architecture", "fingerprint"))
+        table.add_row(*names, f"{row['bytes'] / 1e6:.1f}", row["default_of"])
+    show_table(table)
 
 
 def _facts() -> list[dict[str, Any]]:
+    from irec.models.registry import KINDS
     from irec.models.zoo import installed_checkpoints
 
     defaults = {DEFAULT_CHECKPOINT: "compress", DEFAULT_LOSSY_CHECKPOINT: "compress --lossy"}
+
+    def is_lossy(architecture: str) -> bool:
+        return KINDS[architecture].resolve_codec().profile.is_lossy
+
     return [
         {
             "name": found.name,
             "architecture": found.architecture,
-            "mode": "lossy" if _is_lossy(found.architecture) else "lossless",
+            "mode": "lossy" if is_lossy(found.architecture) else "lossless",
             "fingerprint": found.fingerprint.hex(),
             "bytes": found.n_bytes,
             "default_of": defaults.get(found.name, ""),
@@ -48,8 +53,39 @@ def _facts() -> list[dict[str, Any]]:
     ]
 
 
-def _is_lossy(architecture: str) -> bool:
-    from irec.models.registry import KINDS
+def export(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN.ckpt", help="Checkpoint written by irec fit.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder to write, such as checkpoints/NAME."
+        ),
+    ],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Folder, image file or .npy array of typical images; repeat it for several. On "
+            "patches of them the usual cost of each latent tensor is measured, which keeps file "
+            "headers short. Default: the bundled photographs.",
+        ),
+    ] = None,
+    force: ForceOption = False,
+) -> None:
+    """Turn a training checkpoint into one that compresses.
 
-    is_lossy: bool = KINDS[architecture].resolve_codec().profile.is_lossy
-    return is_lossy
+    Files compressed with a checkpoint need exactly that checkpoint to be decompressed.
+    """
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output}: a file; name a folder")
+    if not force and output.is_dir() and any(output.glob("*.safetensors")):
+        raise UsageError(f"-o {output}: holds a checkpoint already; --force overwrites it")
+    from irec.codec.export import export_checkpoint
+    from irec.datamodules.image_files import read_sources
+    from irec.models.zoo import load_checkpoint
+
+    export_checkpoint(run, output, list(read_sources(images or [SAMPLES])))
+    fingerprint = load_checkpoint(output).fingerprint.hex()
+    say(f"{run} -> {output} (fingerprint {fingerprint})")

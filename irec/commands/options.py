@@ -1,17 +1,17 @@
 """Options that several commands share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
-from irec.commands.jobs import UsageError
-from irec.metadata import Metadata
+from irec.commands.endings import UsageError
+from irec.files import write_json
 
 Device = Literal["cpu", "cuda"]
-Kept = Literal["all", "icc", "none"]
 Number = TypeVar("Number", int, float)
 
 
@@ -56,21 +56,18 @@ def one_of(names: Any) -> Callable[[Any], Any]:
     return parse
 
 
+def count_option(help: str, *names: str, low: int = 1, high: int | None = None) -> Any:
+    """Return the option of a whole number that is `low` or more, and `high` or less."""
+    parser = number(int, low, math.inf if high is None else high)
+    metavar = "N" if high is None else f"{low}-{high}"
+    return typer.Option(*names, metavar=metavar, parser=parser, help=help)
+
+
 def _refusal(given: Any, allowed: str) -> typer.BadParameter:
     """Typer puts the option's name before it."""
     return typer.BadParameter(f"{str(given)!r} is not {allowed}")
 
 
-OutputOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="OUT",
-        help="Folder for the results (created where it is missing), or for a single input the "
-        "name of the file. Default: beside each input.",
-    ),
-]
 PlotOption = Annotated[
     Path,
     typer.Option(
@@ -81,45 +78,14 @@ PlotOption = Annotated[
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
-KeepTimeOption = Annotated[
-    bool,
-    typer.Option("--keep-time", help="Give each result the modification time of its source."),
-]
-JobsOption = Annotated[
-    int,
-    typer.Option(
-        "--jobs",
-        "-j",
-        metavar="N",
-        parser=number(int, 1),
-        help="Work on N files at once, in as many processes: each takes its own memory and its "
-        "share of the threads. Results are the same.",
-    ),
-]
-MaxPixelsOption = Annotated[
-    int,
-    typer.Option(
-        metavar="N",
-        parser=number(int, 1),
-        help="Refuse larger images before any work: time and memory grow with the pixels. Sides "
-        "of lossy images count as multiples of 64, to which they are padded.",
-    ),
-]
-MetadataOption = Annotated[
-    Kept,
-    typer.Option(
-        metavar="|".join(get_args(Kept)),
-        parser=one_of(Kept),
-        help="Which metadata to keep: all (colour profile, EXIF and XMP, which say when and where "
-        "a photograph was taken), icc (the colour profile only) or none.",
-    ),
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]
 DeviceOption = Annotated[
     Device,
     typer.Option(
         metavar="|".join(get_args(Device)), parser=one_of(Device), help="Where to compute."
     ),
+]
+JsonRowsOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the rows to this file too.")
 ]
 FileCheckpointOption = Annotated[
     str | None,
@@ -130,14 +96,15 @@ FileCheckpointOption = Annotated[
 ]
 
 
-def kept_of(metadata: Metadata, kept: Kept) -> Metadata:
-    """Return what of metadata the user wants."""
-    return {"all": metadata, "icc": Metadata(icc=metadata.icc), "none": Metadata()}[kept]
-
-
 def check_device(device: Device) -> None:
     """Raise a UsageError where `device` is not there."""
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: no GPU that this PyTorch can use; take --device cpu")
+
+
+def write_rows(path: Path | None, rows: Sequence[Any]) -> None:
+    """Write dataclasses to the file that --json names, if it does."""
+    if path is not None:
+        write_json(path, [asdict(row) for row in rows])

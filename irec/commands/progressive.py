@@ -1,29 +1,27 @@
 """``irec progressive``: how good the beginning of a lossy file is."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irec.commands.batch import one_line_errors, prepare_target
-from irec.commands.jobs import UsageError
+from irec.commands.endings import UsageError
+from irec.commands.endpoints import prepare_target
 from irec.commands.options import (
     DeviceOption,
     FileCheckpointOption,
     ForceOption,
     PlotOption,
     check_device,
-    number,
+    count_option,
 )
 from irec.errors import BitstreamError
 from irec.files import read_file
 from irec.images import psnr_db, read_image
-from irec.terminal import say, show_table
+from irec.terminal import say, show_table, table_of
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.table import Table
 
     from irec.codec import Codec
 
@@ -34,33 +32,30 @@ def progressive(
     file: Annotated[Path, typer.Argument(metavar="FILE.irec", help="A lossy file.")],
     original: Annotated[Path, typer.Argument(metavar="IMAGE", help="What it was made from.")],
     output: PlotOption,
-    points: Annotated[
-        int,
-        typer.Option(metavar="N", parser=number(int, 2), help="How many beginnings to decode."),
-    ] = 20,
+    points: Annotated[int, count_option("How many beginnings to decode.", low=2)] = 20,
     checkpoint: FileCheckpointOption = None,
     force: ForceOption = False,
     device: DeviceOption = "cpu",
 ) -> None:
     """Decode ever longer beginnings of a lossy file, and plot their PSNR over their bytes."""
-    with one_line_errors():
-        _check_output(output, file, original)
-        for target in (output, output.with_suffix(".csv")):
-            prepare_target(target, force=force)
-        check_device(device)
-        data, pixels = read_file(file), read_image(original)
-        from irec.codec import codec_for
-        from irec.evaluation.plots import plot_progressive
+    _check_output(output, file, original)
+    for target in (output, output.with_suffix(".csv")):
+        prepare_target(target, force=force)
+    check_device(device)
+    data, pixels = read_file(file), read_image(original)
+    from irec.codec import codec_for
+    from irec.evaluation.plots import plot_progressive
 
-        try:
-            codec = codec_for(data, checkpoint=checkpoint, device=device)
-            if not codec.profile.is_lossy:
-                raise UsageError("a lossless file, which is of no use without its end")
-            found = _measure(codec, data, pixels, points, original)
-        except (BitstreamError, UsageError) as error:
-            raise type(error)(f"{file}: {error}") from error
-        plot_progressive(output, found, len(data), f"{original.name}, {len(data):,} bytes")
-    show_table(_table(found, len(data)))
+    try:
+        codec = codec_for(data, checkpoint=checkpoint, device=device)
+        if not codec.profile.is_lossy:
+            raise UsageError("a lossless file, which is of no use without its end")
+        found = _measure(codec, data, pixels, points, original)
+    except (BitstreamError, UsageError) as error:
+        raise type(error)(f"{file}: {error}") from error
+    plot_progressive(output, found, len(data), f"{original.name}, {len(data):,} bytes")
+    rows = ((f"{n:,}", f"{n / len(data):.0%}", f"{psnr:.2f}") for n, psnr in found)
+    show_table(table_of(None, ("bytes", "share", "PSNR dB"), rows, n_names=0))
     say(f"{len(found)} points -> {output} and {output.with_suffix('.csv').name}")
 
 
@@ -97,14 +92,3 @@ def _measure(
 
 def _size_of(height: int, width: int, n_channels: int) -> str:
     return f"{width}x{height} pixels and {n_channels} channel{'s' * (n_channels > 1)}"
-
-
-def _table(points: Sequence[tuple[int, float]], n_bytes: int) -> "Table":
-    from rich.table import Table
-
-    table = Table("bytes", "share", "PSNR dB")
-    for column in table.columns:
-        column.justify = "right"
-    for length, psnr in points:
-        table.add_row(f"{length:,}", f"{length / n_bytes:.0%}", f"{psnr:.2f}")
-    return table

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from irec.commands.batch import one_line_errors, prepare_target
-from irec.commands.options import FileCheckpointOption, ForceOption, number
+from irec.commands.endpoints import prepare_target
+from irec.commands.options import FileCheckpointOption, ForceOption, count_option
 from irec.errors import DataError
 from irec.files import read_file, write_atomically
 from irec.terminal import say
@@ -14,6 +14,7 @@ from irec.terminal import say
 if TYPE_CHECKING:
     import numpy as np
 
+    from irec.evaluation.lossy_results import LossyResult
     from irec.evaluation.report import Picture
     from irec.evaluation.results import Results
 
@@ -39,37 +40,31 @@ def report(
     ] = None,
     n_pictures: Annotated[
         int,
-        typer.Option(
-            "--pictures",
-            metavar="N",
-            parser=number(int, 0),
-            help="How many pictures; they make the page large.",
-        ),
+        count_option("How many pictures; they make the page large.", "--pictures", low=0),
     ] = 3,
     checkpoint: FileCheckpointOption = None,
     force: ForceOption = False,
 ) -> None:
     """Write results as one page: tables that sort, curves, pictures; it works offline."""
-    with one_line_errors():
-        prepare_target(output, force=force)
-        from irec.evaluation.measurements import measurements_of, read_measurements
-        from irec.evaluation.report import render
-        from irec.evaluation.results import read_results
+    prepare_target(output, force=force)
+    from irec.evaluation.measurements import measurements_of, read_measurements
+    from irec.evaluation.report import render
+    from irec.evaluation.results import read_results
 
-        measured, rows, pictures = [], {}, []
-        for path in results:
-            if b'"measurements"' in read_file(path)[:64]:
-                measured += read_measurements(path)
-                continue
-            found = read_results(path)
-            if not found.rows:
-                raise DataError(f"{path}: holds no results")
-            rows[str(found.settings.get("checkpoint", path.parent.name))] = found.rows
-            measured += measurements_of(found)
-            if images is not None:
-                pictures += _pictures(path.parent, found, images, n_pictures, checkpoint)
-        page = render(measured, rows, pictures[:n_pictures], f"irec: {output.stem}")
-        write_atomically(output, page, overwrite=True)
+    measured, rows, pictures = [], {}, []
+    for path in results:
+        if b'"measurements"' in read_file(path)[:64]:
+            measured += read_measurements(path)
+            continue
+        found = read_results(path)
+        if not found.rows:
+            raise DataError(f"{path}: holds no results")
+        rows[str(found.settings.get("checkpoint", path.parent.name))] = found.rows
+        measured += measurements_of(found)
+        if images is not None:
+            pictures += _pictures(path.parent, found, images, n_pictures, checkpoint)
+    page = render(measured, rows, pictures[:n_pictures], f"irec: {output.stem}")
+    write_atomically(output, page, overwrite=True)
     say(f"{len(measured)} files, {len(pictures[:n_pictures])} pictures -> {output}")
 
 
@@ -78,7 +73,7 @@ def _pictures(
 ) -> "list[Picture]":
     """Return the first images with what their files decode to; lossless ones by themselves."""
     from irec.evaluation.lossy_results import LossyResult
-    from irec.evaluation.report import Picture, same_size
+    from irec.evaluation.report import Picture
     from irec.images import read_image
 
     names = list(dict.fromkeys(row.name for row in results.rows))[:n_pictures]
@@ -91,21 +86,23 @@ def _pictures(
         versions: dict[str, np.ndarray] = {}
         for row in results.rows:
             if row.name == name and isinstance(row, LossyResult):
-                where = folder if row.quality is None else folder / f"quality_{row.quality:g}"
-                data = read_file((where / name).with_suffix(".irec"))
-                versions |= _versions(data, row.quality, checkpoint)
-                versions |= {
-                    f"{label}{'' if row.quality is None else f', for quality {row.quality:g}'}": v
-                    for label, v in same_size(pixels, len(data)).items()
-                }
+                versions |= _versions(row, folder, pixels, checkpoint)
         pictures.append(Picture(name, pixels, versions))
     return pictures
 
 
 def _versions(
-    data: bytes, quality: float | None, checkpoint: str | None
+    row: "LossyResult", folder: Path, pixels: "np.ndarray", checkpoint: str | None
 ) -> "dict[str, np.ndarray]":
+    """Return what the file of a row decodes to, and other codecs' files of its size, by label."""
     from irec.codec import decompress
+    from irec.evaluation.report import same_size
 
-    label = "irec" if quality is None else f"irec, quality {quality:g}"
-    return {f"{label} ({len(data):,} bytes)": decompress(data, checkpoint=checkpoint)}
+    place, own, other = "", "irec", ""
+    if row.quality is not None:
+        quality = f"{row.quality:g}"
+        place, own = f"quality_{quality}", f"irec, quality {quality}"
+        other = f", for quality {quality}"
+    data = read_file((folder / place / row.name).with_suffix(".irec"))
+    decoded = {f"{own} ({len(data):,} bytes)": decompress(data, checkpoint=checkpoint)}
+    return decoded | {f"{label}{other}": v for label, v in same_size(pixels, len(data)).items()}

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from irec.commands.jobs import Job
-from irec.commands.outcomes import Outcome, Watch, Work, attempt, handling, leaving_on_sigterm
+from irec.commands.endings import handling, leaving_on_sigterm
+from irec.commands.jobs import Job, Outcome, Work, attempt
 from irec.errors import IrecError
 from irec.progress import listening
+from irec.terminal import JobBars
 
 # Spawned: a copy of a process that has run torch on several threads may wait for ever.
 _SPAWN = multiprocessing.get_context("spawn")
@@ -43,20 +44,20 @@ class Team:
         done: Outcomes that nobody has taken yet, by the job's place.
     """
 
-    def __init__(self, jobs: Sequence[Job], work: Work, n_workers: int, watch: Watch) -> None:
+    def __init__(self, jobs: Sequence[Job], work: Work, n_workers: int, bars: JobBars) -> None:
         """Plan; nothing runs before :meth:`outcomes`.
 
         Args:
             jobs: To be done.
             work: Can be pickled; each process prepares its own.
             n_workers: How many processes there are.
-            watch: Hears of progress.
+            bars: Show progress.
         """
         self.done: dict[int, Outcome] = {}
         self._jobs = jobs
         self._work = work
         self._n_workers = min(n_workers, len(jobs))
-        self._watch = watch
+        self._bars = bars
         self._waiting = deque(range(len(jobs)))
         self._workers: dict[Connection, _Worker] = {}
         self._processes: list[BaseProcess] = []
@@ -102,7 +103,8 @@ class Team:
         if isinstance(message, BaseException):
             raise message
         if isinstance(message, tuple):
-            self._watch.share(self._jobs[worker.place], *message)
+            job = self._jobs[worker.place]
+            self._bars.show(job, job.source.name, *message)
             return
         if message is not None:
             self._end(worker.place, message)
@@ -126,7 +128,7 @@ class Team:
 
     def _end(self, place: int, outcome: Outcome) -> None:
         self.done[place] = outcome
-        self._watch.ended(self._jobs[place])
+        self._bars.count(self._jobs[place])
 
 
 def _serve(connection: Connection, work: Work, n_workers: int) -> None:
@@ -134,7 +136,9 @@ def _serve(connection: Connection, work: Work, n_workers: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with leaving_on_sigterm(), contextlib.suppress(EOFError, ConnectionError):
         try:
-            _share_cores(n_workers)
+            import torch
+
+            torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
             work.prepare()
             connection.send(None)
             while True:
@@ -162,12 +166,6 @@ def _reporter(connection: Connection) -> Callable[[str, float], None]:
             connection.send((what, share))
 
     return report
-
-
-def _share_cores(n_workers: int) -> None:
-    import torch
-
-    torch.set_num_threads(max(1, torch.get_num_threads() // n_workers))
 
 
 def _end_with_parent() -> None:

@@ -2,10 +2,9 @@
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from irec.commands.app import app
 from tests.checkpoints import write_checkpoint
+from tests.commands.command_line import irec
 from tests.pictures import noise, picture
 
 
@@ -40,7 +39,7 @@ def run(checkpoint):
         if command == "compress" and "--lossy" not in arguments:
             # The tiny model is worse than PNG on everything.
             options += ["--model-only"]
-        return CliRunner().invoke(app, [command, *map(str, arguments), *options])
+        return irec(command, *arguments, *options)
 
     return run
 

@@ -8,16 +8,9 @@ from PIL import Image
 
 import irec
 from irec.codec import LosslessCodec
-from irec.commands import compress as compress_module
+from irec.commands.compress import Compress
 from irec.images import read_image
-
-
-def files_below(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def assert_one_line(text):
-    assert len(text.strip().splitlines()) == 1, text
+from tests.commands.command_line import assert_one_line, files_below
 
 
 def test_one_image_there_and_back(run, images):
@@ -221,7 +214,7 @@ def test_effort_is_one_to_nine(run, images, effort):
 
 
 def test_defaults_are_those_of_the_library():
-    command = inspect.signature(compress_module.compress).parameters
+    command = inspect.signature(Compress).parameters
     library = inspect.signature(irec.compress).parameters
     shared = command.keys() & library.keys() - {"metadata"}
     assert "effort" in shared

@@ -8,11 +8,8 @@ from PIL import Image
 from irec.bitstream import read_header
 from irec.codec import LossyCodec, decompress
 from irec.images import read_image
+from tests.commands.command_line import assert_one_line
 from tests.pictures import picture
-
-
-def assert_one_line(text):
-    assert len(text.strip().splitlines()) == 1, text
 
 
 def bits_per_pixel(path, n_pixels=70 * 100):

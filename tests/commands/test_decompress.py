@@ -1,8 +1,6 @@
 import pytest
 
-
-def assert_one_line(text):
-    assert len(text.strip().splitlines()) == 1, text
+from tests.commands.command_line import assert_one_line
 
 
 def test_damage_is_reported_with_the_file_and_nothing_is_written(run, images, compressed):

@@ -3,10 +3,7 @@ import pytest
 
 from irec.codec import decompress
 from irec.images import read_image
-
-
-def assert_one_line(text):
-    assert len(text.strip().splitlines()) == 1, text
+from tests.commands.command_line import assert_one_line
 
 
 @pytest.fixture

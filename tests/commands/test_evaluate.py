@@ -1,16 +1,11 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from irec.commands.app import app
 from irec.evaluation.rate_distortion import KODAK_NAMES, published_curves
 from irec.evaluation.results import write_results
+from tests.commands.command_line import irec
 from tests.evaluation.rows import lossless_row, lossy_curve_rows, lossy_row
-
-
-def irec(*arguments):
-    return CliRunner().invoke(app, list(map(str, arguments)))
 
 
 def written(folder, rows):

@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from irec.commands.app import app
 from irec.evaluation.codecs import classical_codecs
 from irec.evaluation.measurements import (
     Measurement,
@@ -19,6 +17,7 @@ from irec.evaluation.measurements import (
     published_lossless,
     read_measurements,
 )
+from tests.commands.command_line import irec
 from tests.pictures import picture
 
 
@@ -32,7 +31,7 @@ def pictures(tmp_path, monkeypatch):
 
 
 def evaluate(*arguments):
-    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+    return irec("evaluate", *arguments)
 
 
 def test_checkpoints_and_other_codecs_stand_in_one_table(

@@ -3,11 +3,10 @@ import json
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
-from irec.commands.app import app
 from irec.models.rvae import RVAE, RVAEConfig
 from irec.models.zoo import load_checkpoint
+from tests.commands.command_line import irec
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def run_checkpoint(tmp_path):
 
 
 def export(*arguments):
-    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+    return irec("export", *arguments)
 
 
 def test_an_exported_checkpoint_loads_and_compresses(run_checkpoint, run, images, tmp_path):

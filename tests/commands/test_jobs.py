@@ -10,7 +10,7 @@ from PIL import Image
 
 from irec.codec import LosslessCodec
 from irec.images import read_image
-from tests.commands.test_compress import assert_one_line, files_below
+from tests.commands.command_line import assert_one_line, files_below
 
 
 def test_images_of_one_stem_keep_their_suffixes(run, images, tmp_path):

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.ImageCms import ImageCmsProfile, createProfile
-from typer.testing import CliRunner
 
 from irec.codec import is_stored, read_metadata
-from irec.commands.app import app
 from irec.images import read_image, read_picture
+from tests.commands.command_line import irec
 from tests.pictures import noise
 
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'></x:xmpmeta>"
@@ -18,7 +17,7 @@ PROFILE = ImageCmsProfile(createProfile("sRGB")).tobytes()
 
 
 def run(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = irec(*arguments)
     assert result.exit_code == 0, result.stderr
     return result
 

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from irec.commands.app import _OTHER_PARSERS
 from irec.commands.app import app as irec
+from irec.commands.batch import Kept
 from irec.commands.benchmark import app as benchmark
-from irec.commands.options import Kept, number, one_of
+from irec.commands.options import number, one_of
 
 WHOLE, FLOAT = "is not a whole number", "is not a number"
 

@@ -7,17 +7,14 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from irec.codec import LosslessCodec
-from irec.commands.app import app
 from irec.images import read_image
-from tests.commands.test_compress import files_below
+from tests.commands.command_line import files_below, irec
 
 
 def piped(data, *arguments, checkpoint):
-    arguments = [*map(str, arguments), "--checkpoint", str(checkpoint)]
-    return CliRunner().invoke(app, arguments, input=data)
+    return irec(*arguments, "--checkpoint", checkpoint, input=data)
 
 
 def test_pipes_there_and_back(images, checkpoint, tmp_path):
@@ -127,12 +124,12 @@ def test_a_jpeg_that_grows_is_warned_about(run, images):
 
 
 def test_installed_models_are_listed():
-    result = CliRunner().invoke(app, ["models", "--json"])
+    result = irec("models", "--json")
     assert result.exit_code == 0, result.stderr
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert {row["mode"] for row in rows} == {"lossless", "lossy"}
     assert {row["default_of"] for row in rows} >= {"compress", "compress --lossy"}
-    table = CliRunner().invoke(app, ["models"])
+    table = irec("models")
     assert all(row["name"] in table.stdout for row in rows)
     assert all(row["fingerprint"] in table.stdout for row in rows)
 

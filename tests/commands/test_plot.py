@@ -1,15 +1,10 @@
 import csv
 
 import pytest
-from typer.testing import CliRunner
 
-from irec.commands.app import app
 from irec.evaluation.results import write_results
+from tests.commands.command_line import irec
 from tests.evaluation.rows import lossy_curve_rows
-
-
-def irec(*arguments):
-    return CliRunner().invoke(app, list(map(str, arguments)))
 
 
 @pytest.fixture

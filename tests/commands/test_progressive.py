@@ -7,11 +7,8 @@ from PIL import Image
 
 from irec.codec import LossyCodec, decompress
 from irec.images import psnr_db, read_image
+from tests.commands.command_line import assert_one_line
 from tests.pictures import picture
-
-
-def assert_one_line(text):
-    assert len(text.strip().splitlines()) == 1, text
 
 
 def rows_of(path):

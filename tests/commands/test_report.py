@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from irec.commands.app import app
 from irec.evaluation.measurements import Measurement
 from irec.evaluation.report import Picture, render, same_size
+from tests.commands.command_line import irec
 from tests.pictures import picture
 
 
@@ -138,9 +137,9 @@ def test_the_command_shows_files_beside_their_originals(
     run.finish()
     arguments = ["report", "out/results.json", "-o", "page.html", "--images", "pictures"]
     arguments += ["--checkpoint", str(tiny_lossy_checkpoint)]
-    result = CliRunner().invoke(app, arguments)
+    result = irec(*arguments)
     assert result.exit_code == 0, result.output
     text = Path("page.html").read_text()
     assert "irec, quality 100" in text
     assert "Files against their ideal" in text
-    assert CliRunner().invoke(app, arguments).exit_code != 0  # never overwritten unasked
+    assert irec(*arguments).exit_code != 0  # never overwritten unasked

@@ -8,23 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from irec.commands.jobs import Job
-from irec.commands.outcomes import Done
+from irec.commands.jobs import Done, Job
 from irec.commands.workers import Team
 from irec.errors import IrecError
-from tests.commands.test_compress import files_below
+from irec.terminal import JobBars
+from tests.commands.command_line import files_below
 from tests.pictures import noise
 from tests.processes import start
-
-
-class Silence:
-    """Listens to nothing."""
-
-    def share(self, job, what, share):
-        pass
-
-    def ended(self, job):
-        pass
 
 
 class Strange:
@@ -49,7 +39,7 @@ class Strange:
 
 def outcomes_of(names, **options):
     jobs = [Job(Path(name), Path("out")) for name in names]
-    return list(Team(jobs, Strange(**options), 2, Silence()).outcomes())
+    return list(Team(jobs, Strange(**options), 2, JobBars(len(jobs), quiet=True)).outcomes())
 
 
 def without_seconds(text):
