@@ -14,7 +14,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, ImageOps, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
 
 # Pillow's modes that hold 8 bits per channel without a palette or a colour space of print.
-DIRECT_MODES = {"RGB", "RGBA", "L", "LA"}
+_DIRECT_MODES = {"RGB", "RGBA", "L", "LA"}
 _EXPANDED_MODES = {"1", "P", "PA"}
 _DEEP_GREY = {"I;16", "I;16B", "I;16L", "I;16N"}
 _TO_RGB = {"CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "RGBX": "RGB"} | {
@@ -54,7 +54,7 @@ def obstacles(image: Image.Image) -> Iterator[Obstacle]:
         yield Obstacle("more than 8 bits per channel", "keeps the upper 8 bits of each")
     elif image.mode in _TO_RGB:
         yield Obstacle(f"mode {image.mode}", f"turns it into {_TO_RGB[image.mode]}", True)
-    elif image.mode not in DIRECT_MODES | _EXPANDED_MODES:
+    elif image.mode not in _DIRECT_MODES | _EXPANDED_MODES:
         yield Obstacle(f"mode {image.mode}")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         yield from _of_tiff(image)

@@ -38,6 +38,13 @@ IMAGE_SUFFIXES = JPEG_SUFFIXES | {
 # What Pillow may take a file for. Others are left out because it reduces them to 8 bits without a
 # word (AVIF, JPEG 2000) or because nobody keeps photographs in them.
 _FORMATS = ("PNG", "WEBP", "BMP", "TIFF", "JPEG", "PPM", "GIF")
+# What is wrong with a file, by the error on opening it.
+_REASONS = {
+    FileNotFoundError: "no such file",
+    IsADirectoryError: "a folder, not an image",
+    PermissionError: "permission denied",
+    UnidentifiedImageError: f"not an image that irec reads ({', '.join(_FORMATS)})",
+}
 
 # Suffix -> Pillow's format, the channel counts that it keeps as they are, and its settings.
 # WebP otherwise forgets the colour of transparent pixels ("exact"), compressed TIFF the EXIF data.
@@ -125,28 +132,26 @@ def read_picture(
     """
     name = "the image" if isinstance(source, bytes) else str(source)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with _errors_of(name), warnings.catch_warnings(), _at_most(max_pixels):
+        # Of large photographs and damaged metadata; what matters is an error besides.
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=_FORMATS) as image:
+            check_size(image.width, image.height, max_pixels, name, multiple)
+            return _picture(image, name, convert)
+
+
+@contextlib.contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """Say what is wrong with a file, whatever Pillow says."""
     try:
-        with warnings.catch_warnings(), _at_most(max_pixels):
-            # Of large photographs and damaged metadata; what matters is an error besides.
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=_FORMATS) as image:
-                check_size(image.width, image.height, max_pixels, name, multiple)
-                return _picture(image, name, convert)
-    except IrecError:
+        yield
+    except (IrecError, MemoryError):
         raise
-    except FileNotFoundError as error:
-        raise DataError(f"{name}: no such file") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{name}: a folder, not an image") from error
-    except PermissionError as error:
-        raise DataError(f"{name}: permission denied") from error
-    except UnidentifiedImageError as error:
-        kinds = ", ".join(_FORMATS)
-        raise DataError(f"{name}: not an image that irec reads ({kinds})") from error
+    except tuple(_REASONS) as error:
+        reason = next(text for kind, text in _REASONS.items() if isinstance(error, kind))
+        raise DataError(f"{name}: {reason}") from error
     except Image.DecompressionBombError as error:
         raise UnsupportedImageError(f"{name}: too large ({error})") from error
-    except MemoryError:
-        raise
     except Exception as error:
         # Pillow's plugins meet damage with whatever their parsing runs into.
         raise DataError(f"{name}: damaged or unreadable ({error})") from error
@@ -207,13 +212,9 @@ def as_array(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w c"]:
         UnsupportedImageError: More than 8 bits per channel, CMYK, several frames, no pixels.
         DataError: Its file is damaged.
     """
-    try:
-        return _picture(image, name, convert=False).pixels
-    except (IrecError, MemoryError):
-        raise
     # Images are read when their pixels are asked for.
-    except Exception as error:
-        raise DataError(f"{name}: damaged or unreadable ({error})") from error
+    with _errors_of(name):
+        return _picture(image, name, convert=False).pixels
 
 
 def _picture(image: Image.Image, name: str, convert: bool) -> Picture:
@@ -278,7 +279,11 @@ def encode_image(
     Raises:
         UnsupportedImageError: A suffix of an unknown format, or of one without such channels.
     """
-    check_output_suffix(suffix)
+    if suffix.lower() not in OUTPUT_SUFFIXES:
+        raise UnsupportedImageError(
+            f"{suffix or 'a name without a suffix'}: images are written as one of "
+            f"{', '.join(sorted(OUTPUT_SUFFIXES))}"
+        )
     file_format, channel_counts, settings = _WRITERS[suffix.lower()]
     pixels = _checked(pixels, "the array")
     channels = pixels.shape[2]
@@ -319,15 +324,6 @@ def as_pillow(pixels: UInt8[np.ndarray, "h w c"]) -> Image.Image:
 def without_alpha(pixels: UInt8[np.ndarray, "h w _c"]) -> UInt8[np.ndarray, "h w c"]:
     """Return the colours of an image: c is 1 or 3."""
     return pixels[:, :, : 1 if pixels.shape[2] <= 2 else 3]
-
-
-def check_output_suffix(suffix: str) -> None:
-    """Raise an UnsupportedImageError unless :func:`encode_image` knows `suffix`."""
-    if suffix.lower() not in OUTPUT_SUFFIXES:
-        raise UnsupportedImageError(
-            f"{suffix or 'a name without a suffix'}: images are written as one of "
-            f"{', '.join(sorted(OUTPUT_SUFFIXES))}"
-        )
 
 
 def _checked(pixels: np.ndarray, name: str) -> UInt8[np.ndarray, "h w c"]:

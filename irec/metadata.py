@@ -1,6 +1,6 @@
 """What image files hold beside pixels: colour profile, EXIF and XMP; a leaf, as ``irec.errors``."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, PngImagePlugin, TiffImagePlugin
@@ -32,8 +32,7 @@ class Metadata:
 
     def parts(self) -> dict[str, bytes]:
         """Return what is there, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value}
+        return {name: value for name, value in vars(self).items() if value}
 
 
 def metadata_of(image: Image.Image, source: Image.Image | None = None) -> Metadata:
