@@ -34,7 +34,6 @@ from irec.terminal import say
 if TYPE_CHECKING:
     from irec.callbacks.loggers import AutoOfflineWandbLogger
 
-SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _EXIT_FAILED, _EXIT_INTERRUPTED, _EXIT_TERMINATED = 1, 130, 143
 # One process may have much less to compress than another, and waits for it.
 _LONGEST_WAIT = timedelta(days=30)
@@ -58,13 +57,9 @@ class IrecCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Methods of Trainer that become commands, with the arguments that the CLI fills in."""
-        skipped = {"model", "datamodule"}
-        return {
-            "fit": skipped | {"train_dataloaders", "val_dataloaders"},
-            "validate": skipped | {"dataloaders"},
-            "test": skipped | {"dataloaders"},
-            "predict": skipped | {"dataloaders", "return_predictions"},
-        }
+        filled_in = LightningCLI.subcommands()
+        filled_in["predict"].add("return_predictions")
+        return filled_in
 
     def _prepare_subcommand_parser(
         self, klass: type, subcommand: str, **kwargs: Any
@@ -92,15 +87,14 @@ class IrecCLI(LightningCLI):
         """Show progress as a bar to people, and as lines to a pipe or a file."""
         config = self.config_init[self.subcommand].trainer
         config.callbacks = [*(config.callbacks or []), EndOnSigterm()]
+        shows_progress = config.enable_progress_bar is not False
         if self.config[self.subcommand].quiet:
             kwargs |= {"enable_progress_bar": False, "enable_model_summary": False}
-        elif not sys.stdout.isatty() and config.enable_progress_bar is not False:
+        elif shows_progress and not sys.stdout.isatty():
             kwargs["enable_progress_bar"] = False
             if self.subcommand == "fit":
                 config.callbacks.append(EpochLines())
-        elif config.enable_progress_bar is not False and not any(
-            isinstance(one, ProgressBar) for one in config.callbacks
-        ):
+        elif shows_progress and not any(isinstance(one, ProgressBar) for one in config.callbacks):
             config.callbacks.append(EpochBar())
         if self.subcommand != "predict":
             return super().instantiate_trainer(**kwargs)
@@ -138,9 +132,7 @@ class IrecCLI(LightningCLI):
                 "last.ckpt of a run, or --model.checkpoint a name or a folder"
             )
 
-    def before_test(self) -> None:
-        """As for validate."""
-        self.before_validate()
+    before_test = before_validate
 
     def _has_last_checkpoint(self) -> bool:
         """Whether the run whose configuration this is has saved anything."""
@@ -229,7 +221,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run a Lightning command.
 
     Args:
-        arguments: The command (one of SUBCOMMANDS) and its options.
+        arguments: The command and its options.
 
     Returns:
         Exit code: 0, 1 with one line on stderr, 130 after Ctrl-C, or 143 after SIGTERM.
@@ -249,7 +241,7 @@ def main(arguments: Sequence[str]) -> int:
                 # A mistyped option is told in a line, not after a page of all the others.
                 parser_kwargs={
                     name: {"usage": f"irec {name} [--config FILE] [options]"}
-                    for name in SUBCOMMANDS
+                    for name in IrecCLI.subcommands()
                 },
                 args=list(arguments),
             )
