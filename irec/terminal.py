@@ -27,7 +27,6 @@ from rich.text import Text
 _UNLIMITED = 10_000
 # Bars of what takes no longer would only flicker.
 _SECONDS_BEFORE_A_BAR = 0.5
-_LITERAL: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 
 
 def say(text: str, file: Any = None) -> None:
@@ -86,9 +85,10 @@ def show_table(table: Table) -> None:
     """
     for column in table.columns:
         column.overflow = "fold"
-    console = Console(width=None if _is_terminal(sys.stdout) else _UNLIMITED, **_LITERAL)
+    width = None if _is_terminal(sys.stdout) else _UNLIMITED
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        console = Console(width=console.measure(table).maximum, **_LITERAL)
+        console.width = console.measure(table).maximum
     with console.capture() as capture:
         console.print(table)
     say(capture.get().rstrip("\n"))
