@@ -38,3 +38,12 @@ def test_a_file_that_cannot_be_written_is_named_before_the_run(tmp_path, command
         assert result.exit_code == 1
         assert words in result.stderr
     assert (tmp_path / "taken.json").read_text() == "precious"
+
+
+def test_interruption_is_one_line(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(benchmark_training, "_training_step", interrupted)
+    result = CliRunner().invoke(app, ["training", *SMALL])
+    assert (result.exit_code, result.stderr) == (130, "irec: interrupted\n")
