@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
@@ -59,9 +59,8 @@ class LatticeRVAEModule(TrainingModule):
         learning_rate: float = 2e-3,
         decay_share: float = 0.3,
         grey_share: float = 0.12,
-        checkpoint: str | None = None,
-        compile_model: bool = False,
         channels_last: bool = True,
+        **options: Any,
     ) -> None:
         """Set up model and recipe.
 
@@ -76,10 +75,8 @@ class LatticeRVAEModule(TrainingModule):
             learning_rate: Of Muon, after 200 steps of warming up.
             decay_share: Last part of the run in which the learning rate falls to zero.
             grey_share: Share of batches that are made grey, so that one model knows both kinds.
-            checkpoint: Name or folder of an exported checkpoint to start from; it decides the
-                model's size. predict needs one.
-            compile_model: Whether training goes through torch.compile.
             channels_last: Whether convolutions work on [n, h, w, c] in memory.
+            **options: Of :class:`TrainingModule`.
 
         Raises:
             InvalidParameterError: A share is not between 0 and 1, or levels are out of order.
@@ -90,7 +87,7 @@ class LatticeRVAEModule(TrainingModule):
         for name, share in (("decay_share", decay_share), ("grey_share", grey_share)):
             if not 0.0 <= share <= 1.0:
                 raise InvalidParameterError(f"{name} {share}: a share from 0 to 1 is needed")
-        super().__init__(LatticeRVAE, config, checkpoint, compile_model, channels_last)
+        super().__init__(LatticeRVAE, config, channels_last=channels_last, **options)
         self.save_hyperparameters(
             {
                 "learning_rate": learning_rate,
@@ -127,15 +124,18 @@ class LatticeRVAEModule(TrainingModule):
             self.log_dict({"train/nll_bpd": nll.detach(), "train/kl_bpd": kl.detach()})
         return nll + kl
 
-    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"], stage: str) -> None:
-        """Log bits per dimension, by level and of the latents."""
+    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"]) -> dict[str, Tensor]:
+        """Return bits per dimension, by level and of the latents."""
         terms = self._terms(batch)
-        bpd = (terms.nll + terms.kl).double().mean()
-        self.log(f"{stage}/bpd", bpd, prog_bar=True, batch_size=len(batch))
-        self.log(f"{stage}/kl_bpd", terms.kl.mean(), batch_size=len(batch))
-        for index, bits in enumerate(terms.levels):
-            name = "coarsest" if index == 0 else f"level_{N_LEVELS - index}"
-            self.log(f"{stage}/bpd_of/{name}", bits.mean(), batch_size=len(batch))
+        names = ["coarsest", *(f"level_{level}" for level in reversed(range(N_LEVELS)))]
+        return {
+            "bpd": (terms.nll + terms.kl).double().mean(),
+            "kl_bpd": terms.kl.mean(),
+            **{
+                f"bpd_of/{name}": bits.mean()
+                for name, bits in zip(names, terms.levels, strict=True)
+            },
+        }
 
     @torch.no_grad()
     def reconstruct(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:

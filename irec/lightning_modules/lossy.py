@@ -68,17 +68,30 @@ class LossyModule(TrainingModule):
         self,
         architecture: type[nn.Module],
         config: Any,
-        checkpoint: str | None,
-        compile_model: bool,
-        channels_last: bool,
-        target_bpp: float | None,
+        learning_rate: float,
+        schedule: Schedule = "constant",
+        warmup_steps: int = 0,
+        anneal_steps: int = 0,
+        target_bpp: float | None = None,
+        **options: Any,
     ) -> None:
-        """As for :class:`TrainingModule`; `target_bpp` is the rate to train for, if any.
+        """Set up model and recipe.
+
+        Args:
+            architecture: Of the model.
+            config: A dataclass; without effect where a checkpoint is named.
+            learning_rate: At its highest.
+            schedule: "constant", or "cosine" down to a hundredth at the last step.
+            warmup_steps: Steps over which the learning rate rises from zero.
+            anneal_steps: Steps over which the weight of the bits rises from a tenth to one.
+            target_bpp: Bits per pixel of training crops that lambda is steered towards, from the
+                one in `lambdas`: for models of one rate.
+            **options: Of :class:`TrainingModule`.
 
         Raises:
             InvalidParameterError: `target_bpp` is not positive, or the model has several lambdas.
         """
-        super().__init__(architecture, config, checkpoint, compile_model, channels_last)
+        super().__init__(architecture, config, **options)
         lambdas = self.model.config.lambdas
         if target_bpp is not None and len(lambdas) > 1:
             raise InvalidParameterError(
@@ -89,7 +102,15 @@ class LossyModule(TrainingModule):
             raise InvalidParameterError(
                 f"target_bpp {target_bpp}: a positive number of bits per pixel is needed"
             )
-        self.save_hyperparameters({"target_bpp": target_bpp})
+        self.save_hyperparameters(
+            {
+                "learning_rate": learning_rate,
+                "schedule": schedule,
+                "warmup_steps": warmup_steps,
+                "anneal_steps": anneal_steps,
+                "target_bpp": target_bpp,
+            }
+        )
         # Of the lambda at which training began; kept in checkpoints as the model's lambda.
         self.register_buffer("log_steered", torch.zeros(()), persistent=False)
 
@@ -114,7 +135,7 @@ class LossyModule(TrainingModule):
         if self.hparams["target_bpp"] is None:
             return
         self.log("train/lambda", self.model.config.lambdas[0] * self.log_steered.exp())
-        if self._kl_weight() == 1.0:
+        if self.annealed(_FIRST_KL_WEIGHT) == 1.0:
             found = self.mean_over_ranks(bpp).clamp(min=_LEAST_BPP)
             error = math.log(self.hparams["target_bpp"]) - found.log()
             limit = math.log(_MAX_STEERED)
@@ -141,12 +162,11 @@ class LossyModule(TrainingModule):
         pixels = images.float().contiguous(memory_format=self.memory_format)
         source = PosteriorSampler()
         decoded = self.model(pixels, source, anchor_position)
-        of_tensors = [kl.float().sum((1, 2, 3)) for kl in source.kl_nats]
-        bits = torch.stack(of_tensors) / math.log(2.0)
-        active = [(kl > _ACTIVE_NATS).float().mean((1, 2, 3)) for kl in source.kl_nats]
-        n_pixels = images.shape[2] * images.shape[3]
+        nats = torch.stack([kl.float().sum((1, 2, 3)) for kl in source.kl_nats])
+        bpp = nats / math.log(2.0) / (images.shape[2] * images.shape[3])
         mse = (decoded - pixels).square().mean((1, 2, 3))
-        return Terms(decoded, bits / n_pixels, mse, torch.stack(active))
+        active = [(kl > _ACTIVE_NATS).float().mean((1, 2, 3)) for kl in source.kl_nats]
+        return Terms(decoded, bpp, mse, torch.stack(active))
 
     def distortion(self, terms: Terms, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, " n"]:
         """Return what lambda is the price of: see `distortion` of the model."""
@@ -159,8 +179,9 @@ class LossyModule(TrainingModule):
         self, distortion: Float[Tensor, " n"], bpp: Float[Tensor, " n"], trade_off: Tensor
     ) -> Float[Tensor, ""]:
         """Return the mean of lambda * distortion + bits per pixel, as training weighs images."""
+        lambdas = self.model.config.lambdas
         # Otherwise images that are given many bits would count for more than the others.
-        weight = (_middle(self.model.config.lambdas) / trade_off).sqrt()
+        weight = (math.sqrt(lambdas[0] * lambdas[-1]) / trade_off).sqrt()
         return (weight * (trade_off * distortion + bpp)).mean()
 
     def training_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> Tensor:
@@ -170,27 +191,23 @@ class LossyModule(TrainingModule):
         trade_off = lambda_at(anchor_position, lambdas) * self.log_steered.exp()
         terms = self.terms(batch, anchor_position)
         distortion = self.distortion(terms, batch)
-        bpp = terms.bpp.sum(0)
+        bpp, kl_weight = terms.bpp.sum(0), self.annealed(_FIRST_KL_WEIGHT)
         self.log("train/bpp", bpp.detach().mean(), prog_bar=True)
         self.log("train/psnr_db", _psnr_db(terms.mse).detach().mean(), prog_bar=True)
         self.log_dict(
             {
                 "train/bpp_z2": terms.bpp[0].detach().mean(),
                 "train/bpp_z1": terms.bpp[1:].sum(0).detach().mean(),
+                "train/loss": (trade_off * distortion + bpp).detach().mean(),
+                "train/kl_weight": kl_weight,
             }
         )
-        self.log("train/loss", (trade_off * distortion + bpp).detach().mean())
-        self.log("train/kl_weight", self._kl_weight())
         self._steer(bpp.mean())
-        return self.objective(distortion, self._kl_weight() * bpp, trade_off)
+        return self.objective(distortion, kl_weight * bpp, trade_off)
 
-    def _kl_weight(self) -> float:
-        anneal_steps = self.hparams["anneal_steps"]
-        done = min(1.0, self.trainer.global_step / anneal_steps) if anneal_steps else 1.0
-        return _FIRST_KL_WEIGHT + (1.0 - _FIRST_KL_WEIGHT) * done
-
-    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"], stage: str) -> None:
-        """Log rates and distortions of one posterior sample at each of the model's lambdas."""
+    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"]) -> dict[str, Tensor]:
+        """Return rates and distortions of one posterior sample at each of the model's lambdas."""
+        found: dict[str, Tensor] = {}
         losses = []
         for index, trade_off in enumerate(self.model.config.lambdas):
             terms = self.terms(batch, torch.full((len(batch),), float(index), device=self.device))
@@ -202,11 +219,9 @@ class LossyModule(TrainingModule):
                 ms_ssim = _ms_ssim(terms.image, batch)
                 figures["ms_ssim_db"] = -10.0 * torch.log10(1.0 - ms_ssim)
             for name, value in figures.items():
-                key = f"{stage}/{name}/lambda_{trade_off:g}"
-                self.log(key, value.mean(), batch_size=len(batch))
+                found[f"{name}/lambda_{trade_off:g}"] = value.mean()
             losses.append((trade_off * self.distortion(terms, batch) + figures["bpp"]).mean())
-        loss = torch.stack(losses).mean()
-        self.log(f"{stage}/loss", loss, prog_bar=True, batch_size=len(batch))
+        return {**found, "loss": torch.stack(losses).mean()}
 
     def _parts(self, of_tensors: Float[Tensor, "tensors n"]) -> dict[str, Float[Tensor, " n"]]:
         """Add latent tensors up by what they are for."""
@@ -273,7 +288,3 @@ def _ms_ssim(
     with torch.autocast(decoded.device.type, enabled=False):
         levels = decoded.float().clamp(0.0, 255.0)
         return batch_ms_ssim(levels, images.float(), weights, _MS_SSIM_FLOOR)
-
-
-def _middle(lambdas: Sequence[float]) -> float:
-    return math.sqrt(lambdas[0] * lambdas[-1])

@@ -56,9 +56,7 @@ class RVAEModule(TrainingModule):
         free_bits_nats: float = 0.1,
         kl_weight: float = 1.0,
         anneal_steps: int = 0,
-        checkpoint: str | None = None,
-        compile_model: bool = False,
-        channels_last: bool = False,
+        **options: Any,
     ) -> None:
         """Set up model and recipe; the defaults are the paper's (arXiv 2010.01185, appendix).
 
@@ -74,14 +72,10 @@ class RVAEModule(TrainingModule):
                 (sum over positions, mean over the batch).
             kl_weight: Of the KL in the objective; 1 is the negative ELBO.
             anneal_steps: Steps over which that weight rises from a hundredth of itself.
-            checkpoint: Name or folder of an exported checkpoint to start from; it decides the
-                model's size and likelihood. predict needs one.
-            compile_model: Whether training goes through torch.compile, which takes a minute first.
-            channels_last: Whether convolutions work on [n, h, w, c] in memory: faster on GPUs
-                with tensor cores, and in half precision.
+            **options: Of :class:`TrainingModule`.
         """
         config = RVAEConfig(n_blocks, hidden_channels, latent_channels, likelihood)
-        super().__init__(RVAE, config, checkpoint, compile_model, channels_last)
+        super().__init__(RVAE, config, **options)
         # Nothing follows the inference of the topmost block: DDP would wait for these gradients.
         self.model.blocks[-1].up_out.requires_grad_(False)
         self.save_hyperparameters(
@@ -104,7 +98,6 @@ class RVAEModule(TrainingModule):
             with isolate_rng(), torch.no_grad(), data_dependent_initialisation(self.model):
                 torch.manual_seed(run_seed())
                 self.model(together, PosteriorSampler())
-            # Every rank came to the same but for rounding, which must not stay between them.
             self.same_on_all_ranks()
         super().on_train_start()
 
@@ -143,23 +136,21 @@ class RVAEModule(TrainingModule):
 
     def kl_weight(self) -> float:
         """Weight of the KL in this step's objective."""
-        n_steps = self.hparams["anneal_steps"]
-        done = min(1.0, self.global_step / n_steps) if n_steps else 1.0
-        return self.hparams["kl_weight"] * (_FIRST_KL_WEIGHT + (1.0 - _FIRST_KL_WEIGHT) * done)
+        return self.hparams["kl_weight"] * self.annealed(_FIRST_KL_WEIGHT)
 
-    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"], stage: str) -> None:
-        """Log bits per dimension of one posterior sample, and the KL of each latent tensor."""
+    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"]) -> dict[str, Tensor]:
+        """Return bits per dimension of one posterior sample, and the KL of each latent tensor."""
         distortion, kl_nats, log_scale = self._terms(batch)
-        total = distortion.double() + torch.stack([kl.sum(1) for kl in kl_nats]).double().sum(0)
-        bpd = total.mean() / (batch[0].numel() * math.log(2.0))
-        self.log(f"{stage}/bpd", bpd, prog_bar=True, batch_size=len(batch))
-        for index, kl in enumerate(kl_nats):
-            nats = kl.sum(1).mean()
-            self.log(f"{stage}/kl_nats/tensor_{index:02d}", nats, batch_size=len(batch))
-        active = torch.stack([(kl.mean(0) > _ACTIVE_NATS).float().mean() for kl in kl_nats]).mean()
-        self.log(f"{stage}/active_latent_channels", active, batch_size=len(batch))
-        for colour, scale in zip(_COLOURS, log_scale.exp().mean((0, 2, 3)), strict=True):
-            self.log(f"{stage}/scale_grey_levels/{colour}", scale, batch_size=len(batch))
+        nats = [kl.sum(1) for kl in kl_nats]
+        total = distortion.double() + torch.stack(nats).double().sum(0)
+        active = [(kl.mean(0) > _ACTIVE_NATS).float().mean() for kl in kl_nats]
+        scales = zip(_COLOURS, log_scale.exp().mean((0, 2, 3)), strict=True)
+        return {
+            "bpd": total.mean() / (batch[0].numel() * math.log(2.0)),
+            **{f"kl_nats/tensor_{index:02d}": kl.mean() for index, kl in enumerate(nats)},
+            "active_latent_channels": torch.stack(active).mean(),
+            **{f"scale_grey_levels/{colour}": scale for colour, scale in scales},
+        }
 
     @torch.no_grad()
     def reconstruct(self, images: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 3 h w"]:

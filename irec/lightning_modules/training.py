@@ -1,9 +1,8 @@
 """What models share while they are trained: weights, seeds of steps, figures of whole sets."""
 
 import copy
-import math
 from dataclasses import asdict
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed
@@ -25,13 +24,8 @@ _PRIME = 1_000_003
 class TrainingModule(LightningModule):
     """A model that trains, resumes and is evaluated; a subclass adds the objective.
 
-    What a subclass logs while it is evaluated are means over batches of `batch_size` images. They
-    are brought together here, so that figures are those of the whole set on any number of
-    processes.
-
     Attributes:
         model: The network.
-        checkpoint: The exported checkpoint that it came from, if any.
         monitored: The figure of validation that says how good the model is; lower is better.
     """
 
@@ -42,23 +36,26 @@ class TrainingModule(LightningModule):
         self,
         architecture: type[nn.Module],
         config: Any,
-        checkpoint: str | None,
-        compile_model: bool,
-        channels_last: bool,
+        checkpoint: str | None = None,
+        compile_model: bool = False,
+        channels_last: bool = False,
     ) -> None:
         """Build the model, or take it from a checkpoint.
 
         Args:
             architecture: Of the model.
             config: A dataclass; without effect where a checkpoint is named.
-            checkpoint: Name or folder of an exported checkpoint.
-            compile_model: Whether training goes through torch.compile.
-            channels_last: Whether convolutions work on [n, h, w, c] in memory.
+            checkpoint: Name or folder of an exported checkpoint to start from; it decides the
+                model's size, likelihood or rates, and first weights. predict needs one.
+            compile_model: Whether training goes through torch.compile, which takes a minute first.
+            channels_last: Whether convolutions work on [n, h, w, c] in memory: faster on GPUs
+                with tensor cores, and in half precision.
 
         Raises:
             CheckpointError: The checkpoint is absent, damaged, or of another architecture.
         """
         super().__init__()
+        # That the model came from, if any.
         self.checkpoint: Checkpoint | None = None
         if checkpoint is None:
             self.model = architecture(config)
@@ -78,8 +75,6 @@ class TrainingModule(LightningModule):
         # Before the optimiser and DDP look at the weights.
         self.model.to(memory_format=self.memory_format)
         self._means: dict[int, SetMeans] = {}
-        self._shown: dict[str, bool] = {}
-        self._evaluation: _Evaluation | None = None
         self._losses: Tensor | None = None
 
     def setup(self, stage: str) -> None:
@@ -115,11 +110,8 @@ class TrainingModule(LightningModule):
         Raises:
             TrainingError: A loss since the last look was NaN or infinite.
         """
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if loss is None:
-            return
         # Zero times NaN or infinity is NaN, and stays so; nothing waits for a GPU here.
-        bad = loss.detach() * 0.0
+        bad = outputs["loss"].detach() * 0.0
         self._losses = bad if self._losses is None else self._losses + bad
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if not (self.trainer.is_last_batch or (batch_idx + 1) % every == 0):
@@ -138,19 +130,35 @@ class TrainingModule(LightningModule):
             gradients = [value.grad for value in self.parameters() if value.grad is not None]
             self.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
 
-    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"], stage: str) -> None:
-        """Log the figures of a batch under names that begin with `stage`, "val" or "test"."""
+    def annealed(self, first: float) -> float:
+        """Return a factor that rises from `first` to one over the first `anneal_steps` steps."""
+        n_steps = self.hparams["anneal_steps"]
+        done = min(1.0, self.global_step / n_steps) if n_steps else 1.0
+        return first + (1.0 - first) * done
+
+    def evaluate(self, batch: UInt8[Tensor, "n 3 h w"]) -> dict[str, Tensor]:
+        """Return named figures, each a mean over the images of a batch."""
         raise NotImplementedError
 
     def validation_step(
         self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Log what :meth:`evaluate` finds, of each validation set where there are several."""
-        self.evaluate(batch, "val")
+        """Add what :meth:`evaluate` finds to the means over the set, on any number of processes."""
+        trainer = self.trainer
+        loaders: Any = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+        loader = loaders[dataloader_idx] if isinstance(loaders, list) else loaders
+        # Items of sets are whole batches, dealt to the ranks in turn.
+        number = batch_idx * trainer.world_size + self.global_rank
+        # Posterior noise depends on the batch's place in the set, whichever rank has it.
+        _seed(run_seed(), dataloader_idx, number)
+        figures = self.evaluate(batch)
+        means = self._means.setdefault(dataloader_idx, SetMeans())
+        # Where batches do not come out even, some rank repeats one, which counts once.
+        if number < len(loader.dataset):
+            for name, mean in figures.items():
+                means.add(name, mean, len(batch))
 
-    def test_step(self, batch: UInt8[Tensor, "n 3 h w"], batch_idx: int) -> None:
-        """As validation, on the test set."""
-        self.evaluate(batch, "test")
+    test_step = validation_step
 
     @staticmethod
     def step_by_step(
@@ -162,40 +170,19 @@ class TrainingModule(LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
-    def on_validation_batch_start(
-        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Prepare for :meth:`log`."""
-        self._begin_evaluating(batch_idx, self.trainer.val_dataloaders, dataloader_idx)
-
-    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """As for validation."""
-        self._begin_evaluating(batch_idx, self.trainer.test_dataloaders, dataloader_idx)
-
-    def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
-        """As Lightning's; but what evaluation logs of batches is averaged over the whole set."""
-        if self._evaluation is None:
-            super().log(name, value, *args, **kwargs)
-        elif self._evaluation.counts:
-            n_images = kwargs.get("batch_size", 1)
-            self._means[self._evaluation.which].add(name, value, n_images)
-            self._shown[name] = kwargs.get("prog_bar", False)
-
     def on_validation_epoch_end(self) -> None:
         """Log the means over each set, and over the sets where there are several."""
-        self._evaluation = None
+        stage = "test" if self.trainer.testing else "val"
         sets = {which: means.compute() for which, means in sorted(self._means.items())}
         for name in dict.fromkeys(name for means in sets.values() for name in means):
             found = {which: means[name] for which, means in sets.items() if name in means}
-            prog_bar = self._shown.get(name, False)
-            super().log(name, sum(found.values()) / len(found), prog_bar=prog_bar)
+            prog_bar = f"val/{name}" == self.monitored
+            self.log(f"{stage}/{name}", sum(found.values()) / len(found), prog_bar=prog_bar)
             for which, mean in found.items() if len(sets) > 1 else ():
-                super().log(f"{name}/set_{which}", mean)
+                self.log(f"{stage}/{name}/set_{which}", mean)
         self._means = {}
 
-    def on_test_epoch_end(self) -> None:
-        """As for validation."""
-        self.on_validation_epoch_end()
+    on_test_epoch_end = on_validation_epoch_end
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to go on from a run with a model of another kind or size.
@@ -227,7 +214,7 @@ class TrainingModule(LightningModule):
         return self.checkpoint
 
     def same_on_all_ranks(self) -> None:
-        """Give every rank the first one's weights, to the bit."""
+        """Give every rank the first one's weights, where all came to the same but for rounding."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             for value in self.model.state_dict().values():
                 torch.distributed.broadcast(value, src=0)
@@ -240,25 +227,6 @@ class TrainingModule(LightningModule):
             torch.distributed.all_reduce(values)
             values /= torch.distributed.get_world_size()
         return values
-
-    def _begin_evaluating(self, batch_idx: int, loaders: Any, which: int) -> None:
-        """Note which batch of which set comes next."""
-        loader = loaders[which] if isinstance(loaders, list) else loaders
-        n_single = len(loader.dataset) if loader.batch_size == 1 else math.inf
-        n_batches = getattr(loader.dataset, "n_batches", n_single)
-        number = batch_idx * self.trainer.world_size + self.global_rank
-        # Where batches do not come out even, some rank repeats one, which counts once.
-        self._evaluation = _Evaluation(which, counts=number < n_batches)
-        self._means.setdefault(which, SetMeans())
-        # Posterior noise depends on the batch's place in the set, whichever rank has it.
-        _seed(run_seed(), which, number)
-
-
-class _Evaluation(NamedTuple):
-    """A step of evaluation: of which set, and whether its batch is not a repetition."""
-
-    which: int
-    counts: bool
 
 
 def _seed(*place: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from irec.lightning_modules.lossy import LossyModule, Schedule
+from irec.lightning_modules.lossy import LossyModule
 from irec.lightning_modules.muon import Muon, hidden_kernels, others
 from irec.models.block_transform import BLOCK, block_components
 from irec.models.lossy_model import Distortion
@@ -37,13 +37,7 @@ class TransformVAEModule(LossyModule):
         initialise: Initialisation = "klt",
         learning_rate: float = 1.5e-3,
         transform_rate: float = 0.05,
-        schedule: Schedule = "constant",
-        warmup_steps: int = 0,
-        anneal_steps: int = 0,
-        target_bpp: float | None = None,
-        checkpoint: str | None = None,
-        compile_model: bool = False,
-        channels_last: bool = False,
+        **options: Any,
     ) -> None:
         """Set up model and recipe.
 
@@ -62,16 +56,7 @@ class TransformVAEModule(LossyModule):
                 images, and water levels to match; "random" with random orthonormal vectors.
             learning_rate: Of Muon.
             transform_rate: Factor on the learning rate of the transform, which begins well.
-            schedule: "constant", or "cosine" down to a hundredth at the last step.
-            warmup_steps: Steps over which the learning rate rises from zero.
-            anneal_steps: Steps over which the weight of the bits rises from a tenth to one.
-            target_bpp: Bits per pixel of training crops that lambda is steered towards, from the
-                one in `lambdas`: for models of one rate.
-            checkpoint: Name or folder of an exported checkpoint to start from; it decides the
-                model's size, rates and first weights. predict needs one.
-            compile_model: Whether training goes through torch.compile, which takes a minute first.
-            channels_last: Whether convolutions work on [n, h, w, c] in memory: faster on GPUs
-                with tensor cores, and in half precision.
+            **options: Of :class:`LossyModule`.
         """
         config = TransformVAEConfig(
             tuple(slices),
@@ -82,26 +67,16 @@ class TransformVAEModule(LossyModule):
             tuple(lambdas),
             distortion,
         )
-        super().__init__(TransformVAE, config, checkpoint, compile_model, channels_last, target_bpp)
-        self.begins_with_klt = initialise == "klt" and checkpoint is None
-        self.save_hyperparameters(
-            {
-                "learning_rate": learning_rate,
-                "transform_rate": transform_rate,
-                "schedule": schedule,
-                "warmup_steps": warmup_steps,
-                "anneal_steps": anneal_steps,
-            }
-        )
+        super().__init__(TransformVAE, config, learning_rate, **options)
+        self.begins_with_klt = initialise == "klt" and self.checkpoint is None
+        self.save_hyperparameters({"transform_rate": transform_rate})
 
     def on_train_start(self) -> None:
         """Begin a fresh run with the components of all ranks' images, then compile the model."""
         if self.begins_with_klt and self.trainer.global_step == 0:
             components = block_components(self._first_batches(), BLOCK)
             self.model.begin_at(components)
-            # Every rank came to the same but for rounding, which must not stay between them.
-            state = self.trainer.strategy.broadcast(self.model.state_dict())
-            self.model.load_state_dict(state)
+            self.same_on_all_ranks()
         super().on_train_start()
 
     def _first_batches(self) -> Iterator[Tensor]:
