@@ -4,6 +4,7 @@ import json
 import struct
 from pathlib import Path
 
+import wandb
 from wandb.proto.wandb_internal_pb2 import Record
 
 _BLOCK, _HEADER = 32768, 7
@@ -26,6 +27,12 @@ def records(folder):
             record.ParseFromString(whole)
             whole = b""
             yield record
+
+
+def end_runs():
+    """Have everything on disk; wandb's own process, which keeps files open, ends too."""
+    wandb.finish()
+    wandb.teardown()
 
 
 def logged(folder):

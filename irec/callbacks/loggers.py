@@ -47,14 +47,15 @@ class AutoOfflineWandbLogger(WandbLogger):
         if mode == "auto":
             mode = _available_mode(save_dir)
         os.makedirs(save_dir, exist_ok=True)
-        settings: dict[str, Any] = {
-            "mode": mode,
-            "group": group,
-            "tags": tags,
-            "job_type": job_type,
-        }
         super().__init__(
-            project=project, name=name, save_dir=os.path.abspath(save_dir), id=id, **settings
+            project=project,
+            name=name,
+            save_dir=os.path.abspath(save_dir),
+            id=id,
+            mode=mode,
+            group=group,
+            tags=tags,
+            job_type=job_type,
         )
 
     def describe(self, job_type: str, group: str | None = None) -> None:
@@ -140,20 +141,17 @@ class ImageLogger(Callback):
                 torch.manual_seed(0)
                 pairs = torch.cat([images, pl_module.reconstruct(images)])
                 samples = pl_module.sample(len(images), *images.shape[2:])
-            for logger in takers:
-                _log(logger, "images/reconstructions", pairs, len(images), trainer.global_step)
-                _log(logger, "images/samples", samples, len(images), trainer.global_step)
+            for key, shown in (("reconstructions", pairs), ("samples", samples)):
+                grid = make_grid(shown.cpu(), nrow=len(images))
+                for logger in takers:
+                    _log(logger, f"images/{key}", grid, trainer.global_step)
 
 
 _TAKERS = (WandbLogger, TensorBoardLogger)
 
 
-def _log(
-    logger: Logger, key: str, images: UInt8[Tensor, "n 3 h w"], n_columns: int, step: int
-) -> None:
-    """One picture: images in rows of `n_columns`."""
-    grid = make_grid(images.cpu(), nrow=n_columns)
+def _log(logger: Logger, key: str, picture: UInt8[Tensor, "3 h w"], step: int) -> None:
     if isinstance(logger, WandbLogger):
-        logger.log_image(key, [grid.float() / 255.0], step=step)
+        logger.log_image(key, [picture.float() / 255.0], step=step)
     elif isinstance(logger, TensorBoardLogger):
-        logger.experiment.add_image(key, grid, step)
+        logger.experiment.add_image(key, picture, step)

@@ -4,13 +4,11 @@ import csv
 import errno
 import os
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import wandb
 from PIL import Image
 
 from irec.callbacks.training import EpochBar
@@ -18,23 +16,7 @@ from irec.cli import main
 from tests.pictures import picture
 from tests.processes import predict_arguments
 from tests.test_fit_processes import CONFIGS, fit_arguments
-from tests.wandb_files import logged
-
-
-@pytest.fixture(autouse=True)
-def in_own_folder_without_account(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["irec"])
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    yield
-    end_runs()
-
-
-def end_runs():
-    """Have everything on disk; wandb's own process, which keeps files open, ends too."""
-    wandb.finish()
-    wandb.teardown()
+from tests.wandb_files import end_runs, logged
 
 
 @pytest.fixture

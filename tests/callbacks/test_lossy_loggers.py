@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +9,9 @@ import pytest
 from PIL import Image
 
 from irec.cli import main
-from tests.callbacks.test_loggers import end_runs
 from tests.pictures import picture
 from tests.test_cli_lossy import CONFIGS, fit_arguments, predict_arguments
-from tests.wandb_files import logged
-
-
-@pytest.fixture(autouse=True)
-def in_own_folder_without_account(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["irec"])
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    yield
-    end_runs()
+from tests.wandb_files import end_runs, logged
 
 
 @pytest.fixture
