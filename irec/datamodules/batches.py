@@ -1,4 +1,4 @@
-"""Images to be compressed, in batches that are the same for any number of processes."""
+"""Images to be compressed, one by one or in batches."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -79,48 +79,17 @@ class ImageListDataset(Dataset[NamedImage]):
         name, source = self.items[index]
         return NamedImage(name, read_image(source) if isinstance(source, Path) else source)
 
+    def __getitems__(self, indices: list[int]) -> ImageBatch:
+        """Read a batch; an image that cannot be read is reported and the others are there."""
+        batch = ImageBatch([], [])
+        for index in indices:
+            try:
+                batch.images.append(self[index])
+            except IrecError as error:
+                batch.failures.append(FailedImage(self.items[index][0], str(error)))
+        return batch
+
 
 def _unlike(name: str) -> str:
     path = Path(name)
     return str(path.with_name(path.stem + path.suffix.replace(".", "_")))
-
-
-class BatchDataset(Dataset[ImageBatch]):
-    """Whole batches as items, so that Lightning deals batches, not images, to processes.
-
-    What an encoder chooses may depend on a batch's other images, where two candidates score the
-    same but for rounding. Files are the same on any number of processes only if batches are.
-    """
-
-    def __init__(self, images: ImageListDataset, batch_size: int, at_least: int = 1) -> None:
-        """Group images.
-
-        Args:
-            images: In the order in which they are grouped.
-            batch_size: Images per batch; the last may have fewer.
-            at_least: Number of batches to be reached with empty ones: every process needs one.
-        """
-        self.images = images
-        self.batch_size = batch_size
-        self.n_batches = max(at_least, -(-len(images) // batch_size))
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return self.n_batches
-
-    def __getitem__(self, index: int) -> ImageBatch:
-        """Read a batch; an image that cannot be read is reported and the others are there."""
-        batch = ImageBatch([], [])
-        start = index * self.batch_size
-        for which in range(start, min(start + self.batch_size, len(self.images))):
-            try:
-                batch.images.append(self.images[which])
-            except IrecError as error:
-                batch.failures.append(FailedImage(self.images.items[which][0], str(error)))
-        return batch
-
-
-def only_item(items: list[ImageBatch]) -> ImageBatch:
-    """Collate function for a data set whose items are batches already."""
-    (batch,) = items
-    return batch

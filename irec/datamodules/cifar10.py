@@ -2,15 +2,14 @@
 
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from torchvision.datasets import CIFAR10
 
-from irec.datamodules.arrays import ArrayDataset
-from irec.datamodules.base import ImageDataModule
-from irec.datamodules.batches import ImageListDataset
-from irec.datamodules.download import RemoteFile, locked, obtain
+from irec.datamodules.download import RemoteFile, obtain
+from irec.datamodules.published import PublishedDataModule
 from irec.errors import DataError
 from irec.files import unfinished
 
@@ -18,68 +17,35 @@ from irec.files import unfinished
 MAX_UNPACKED_BYTES = 1 << 30
 
 
-class CIFAR10DataModule(ImageDataModule):
+class CIFAR10DataModule(PublishedDataModule):
     """Training on the training images, flipped at random; all else on the test images."""
 
-    def __init__(
-        self,
-        root: str = "data/cifar10",
-        download: bool = True,
-        batch_size: int = 32,
-        predict_batch_size: int = 16,
-        max_val_images: int = 1000,
-        max_predict_images: int | None = None,
-        n_workers: int = 0,
-    ) -> None:
+    held_out = "test"
+
+    def __init__(self, root: str = "data/cifar10", download: bool = True, **options: Any) -> None:
         """Say where the data set is and how much of it is used.
 
         Args:
-            root: Folder that holds, or receives, the data set in torchvision's layout.
+            root: Folder that holds, or receives, the data set in torchvision's layout; an archive
+                put there is unpacked too.
             download: Whether the data set is downloaded if it is absent (170 MB).
-            batch_size: Images per batch of training and evaluation.
-            predict_batch_size: Images per batch of compression.
-            max_val_images: Validate on at most the first so many test images; test takes all.
-            max_predict_images: Compress at most the first so many test images.
-            n_workers: Processes that cut training crops; worth it beside a GPU.
+            **options: Of :class:`PublishedDataModule`.
         """
-        super().__init__(batch_size, predict_batch_size, n_workers)
-        self.root = Path(root)
-        self.download = download
-        self.max_val_images = max_val_images
-        self.max_predict_images = max_predict_images
+        super().__init__(root, download, **options)
 
-    def prepare_data(self) -> None:
-        """Download and unpack, once per machine; an archive put into `root` is unpacked too.
-
-        Raises:
-            DataError: The archive is absent or damaged.
-        """
+    def _is_made(self, part: str) -> bool:
         folder = self.root / CIFAR10.base_folder
-        if not (folder.is_dir() and any(folder.iterdir())):
-            with locked(self.root):
-                file = RemoteFile(CIFAR10.url, f"md5:{CIFAR10.tgz_md5}")
-                _unpack(obtain(file, self.root, self.download), folder)
+        return folder.is_dir() and any(folder.iterdir())
 
-    def setup(self, stage: str) -> None:
-        """Read what `stage` (fit, validate, test, predict) needs.
+    def _make(self, part: str) -> None:
+        archive = obtain(
+            RemoteFile(CIFAR10.url, f"md5:{CIFAR10.tgz_md5}"), self.root, self.download
+        )
+        _unpack(archive, self.root / CIFAR10.base_folder)
 
-        Raises:
-            DataError: The data set is absent or damaged.
-        """
-        if stage == "fit":
-            self.train_set = ArrayDataset(self._read(train=True), is_random=True)
-        test_images = self._read(train=False)
-        if stage in ("fit", "validate"):
-            self.val_set = ArrayDataset(test_images[: self.max_val_images])
-        elif stage == "test":
-            self.test_set = ArrayDataset(test_images)
-        else:
-            items = [(f"test_{index:05d}", image) for index, image in enumerate(test_images)]
-            self.predict_set = ImageListDataset(items[: self.max_predict_images])
-
-    def _read(self, train: bool) -> UInt8[np.ndarray, "n 32 32 3"]:
+    def _read(self, part: str) -> UInt8[np.ndarray, "n 32 32 3"]:
         try:
-            return CIFAR10(self.root, train=train).data
+            return CIFAR10(self.root, train=part == "train").data
         # What disk and pickles may raise leaves the user the same thing to do; torchvision verifies
         # the checksums of the pickles before it reads them.
         except Exception as error:

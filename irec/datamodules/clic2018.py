@@ -4,14 +4,17 @@ From the Workshop and Challenge on Learned Image Compression, http://clic.compre
 """
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
 
 from irec.datamodules.archives import members
-from irec.datamodules.base import ImageDataModule
-from irec.datamodules.batches import ImageListDataset
-from irec.datamodules.crops import CropDataset
-from irec.datamodules.download import RemoteFile, locked, obtain
-from irec.datamodules.image_files import as_rgb, read_member
+from irec.datamodules.datasets import CropDataset
+from irec.datamodules.download import RemoteFile, obtain
+from irec.datamodules.image_files import as_rgb, read_png
 from irec.datamodules.image_store import map_store, write_store
+from irec.datamodules.published import PublishedDataModule
 
 # The challenge published no checksums; those inside zip archives are verified.
 ARCHIVES = {
@@ -23,7 +26,7 @@ N_IMAGES = {"train": 585, "valid": 41}
 MAX_UNPACKED_BYTES = 8 << 30
 
 
-class CLIC2018DataModule(ImageDataModule):
+class CLIC2018DataModule(PublishedDataModule):
     """Random crops of the training images; all else on the validation images.
 
     The archives are decoded once into ``professional_train`` and ``professional_valid`` in `root`,
@@ -38,8 +41,7 @@ class CLIC2018DataModule(ImageDataModule):
         batch_size: int = 8,
         predict_batch_size: int = 1,
         max_val_crops: int = 1000,
-        max_predict_images: int | None = None,
-        n_workers: int = 0,
+        **options: Any,
     ) -> None:
         """Say where the data set is and how much of it is used.
 
@@ -51,57 +53,30 @@ class CLIC2018DataModule(ImageDataModule):
             batch_size: Crops per batch.
             predict_batch_size: Images per batch of compression.
             max_val_crops: Validate on at most the first so many crops; test takes all.
-            max_predict_images: Compress at most the first so many validation images, whole.
-            n_workers: Processes that cut training crops; worth it beside a GPU.
+            **options: Of :class:`PublishedDataModule`.
         """
-        super().__init__(batch_size, predict_batch_size, n_workers)
-        self.root = Path(root)
-        self.download = download
+        super().__init__(root, download, batch_size, predict_batch_size, max_val_crops, **options)
         self.crop_size = crop_size
-        self.max_val_crops = max_val_crops
-        self.max_predict_images = max_predict_images
 
-    def prepare_data(self) -> None:
-        """Download and decode what the run needs, once per machine.
+    def _store(self, part: str) -> Path:
+        return self.root / f"professional_{part}"
 
-        Raises:
-            DataError: An archive is absent or damaged.
-        """
-        for name in ("train", "valid") if self.needs_training_set else ("valid",):
-            if self._store(name).exists():
-                continue
-            with locked(self.root):
-                if not self._store(name).exists():
-                    self._decode(name)
+    def _is_made(self, part: str) -> bool:
+        return self._store(part).exists()
 
-    def setup(self, stage: str) -> None:
-        """Map what `stage` (fit, validate, test, predict) needs.
+    def _make(self, part: str) -> None:
+        archive = obtain(ARCHIVES[part], self.root, self.download)
+        pngs = members(archive, MAX_UNPACKED_BYTES, lambda name: name.suffix == ".png")
+        images = ((name.stem, as_rgb(read_png(data, f"{archive}: {name}"))) for name, data in pngs)
+        write_store(self._store(part), N_IMAGES[part], images)
 
-        Raises:
-            DataError: The images are absent or damaged.
-        """
-        if stage == "fit":
-            images = [pixels for _, pixels in map_store(self._store("train"))]
-            self.train_set = CropDataset(images, self.crop_size, is_random=True)
-        items = map_store(self._store("valid"))
-        if stage == "predict":
-            self.predict_set = ImageListDataset(items[: self.max_predict_images])
-            return
-        crops = CropDataset([pixels for _, pixels in items], self.crop_size)
-        if stage == "test":
-            self.test_set = crops
-        else:
-            crops.cells = crops.cells[: self.max_val_crops]
-            self.val_set = crops
+    def _read(self, part: str) -> list[UInt8[np.ndarray, "_h _w 3"]]:
+        return [pixels for _, pixels in map_store(self._store(part))]
 
-    def _store(self, name: str) -> Path:
-        return self.root / f"professional_{name}"
+    def _dataset(
+        self, part: str, is_random: bool = False, at_most: int | None = None
+    ) -> CropDataset:
+        return CropDataset(self._read(part), self.crop_size, is_random, at_most)
 
-    def _decode(self, name: str) -> None:
-        archive = obtain(ARCHIVES[name], self.root, self.download)
-        images = (
-            (member.name.stem, as_rgb(read_member(member)))
-            for member in members(archive, MAX_UNPACKED_BYTES)
-            if member.name.suffix == ".png"
-        )
-        write_store(self._store(name), N_IMAGES[name], images)
+    def _named(self) -> list[tuple[str, np.ndarray]]:
+        return map_store(self._store(self.held_out))[: self.max_predict_images]

@@ -6,6 +6,7 @@ joined only where the publisher changes it in between; the checksum, or the arch
 """
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import os
@@ -129,11 +130,7 @@ def _download(file: RemoteFile, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     with bytes_bar() as bar:
-        task = bar.add_task(file.name, total=None)
-
-        def show(n_bytes: int, total: int | None) -> None:
-            bar.update(task, completed=n_bytes, total=total)
-
+        show = functools.partial(bar.update, bar.add_task(file.name, total=None))
         for attempt, delay in enumerate((*RETRY_DELAYS_S, None)):
             try:
                 _receive(file.url, part, show)
@@ -166,7 +163,7 @@ def _mismatch(path: Path, checksum: str) -> str | None:
     return f"damaged, or not the published file ({kind} is {actual}, expected {expected})"
 
 
-def _receive(url: str, part: Path, show: Callable[[int, int | None], None]) -> None:
+def _receive(url: str, part: Path, show: Callable[..., None]) -> None:
     """Append to `part` what of the file is missing.
 
     Raises:
@@ -175,8 +172,10 @@ def _receive(url: str, part: Path, show: Callable[[int, int | None], None]) -> N
         OSError: It cannot be written.
     """
     n_bytes = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "irec"} | ({"Range": f"bytes={n_bytes}-"} if n_bytes else {})
     try:
-        response = _request(url, n_bytes)
+        request = urllib.request.Request(url, headers=headers)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416 and _is_whole(error, part, n_bytes):
@@ -195,17 +194,9 @@ def _receive(url: str, part: Path, show: Callable[[int, int | None], None]) -> N
             for chunk in _chunks(response):
                 out.write(chunk)
                 n_bytes += len(chunk)
-                show(n_bytes, total)
+                show(completed=n_bytes, total=total)
     if total is not None and n_bytes < total:
         raise _InterruptedError(f"{n_bytes:,} of {total:,} bytes arrived")
-
-
-def _request(url: str, first_byte: int) -> http.client.HTTPResponse:
-    headers = {"User-Agent": "irec"}
-    if first_byte:
-        headers["Range"] = f"bytes={first_byte}-"
-    request = urllib.request.Request(url, headers=headers)
-    return urllib.request.urlopen(request, timeout=TIMEOUT_S)
 
 
 def _is_whole(error: urllib.error.HTTPError, part: Path, n_bytes: int) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from irec.datamodules.archives import Member
 from irec.errors import DataError, IrecError
 from irec.images import as_array, image_paths, read_image, without_alpha
 
@@ -18,16 +17,19 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return as_rgb(read_image(path))
 
 
-def read_member(member: Member) -> UInt8[np.ndarray, "h w c"]:
-    """Read a PNG out of an archive as it is: grey, grey and alpha, RGB or RGBA.
+def read_png(data: bytes, name: str) -> UInt8[np.ndarray, "h w c"]:
+    """Read a PNG as it is: grey, grey and alpha, RGB or RGBA.
+
+    Args:
+        data: The file.
+        name: What error messages call it.
 
     Raises:
-        DataError: damaged.
+        DataError: It is damaged.
         UnsupportedImageError: More than 8 bits per channel.
     """
-    name = f"{member.archive}: {member.name}"
     try:
-        with Image.open(BytesIO(member.read()), formats=["PNG"]) as image:
+        with Image.open(BytesIO(data), formats=["PNG"]) as image:
             return as_array(image, name)
     except IrecError:
         raise

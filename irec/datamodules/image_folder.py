@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from irec.datamodules.base import ImageDataModule
 from irec.datamodules.batches import ImageListDataset
-from irec.datamodules.crops import CropDataset
+from irec.datamodules.datasets import CropDataset
 from irec.datamodules.image_files import list_images
 from irec.datamodules.image_store import decoded_once
 from irec.errors import DataError
@@ -24,9 +25,8 @@ class ImageFolderDataModule(ImageDataModule):
         batch_size: int = 16,
         predict_batch_size: int = 16,
         max_val_crops: int = 1000,
-        max_predict_images: int | None = None,
-        n_workers: int = 0,
         decoded_dir: str = "data/decoded",
+        **options: Any,
     ) -> None:
         """Name the sources; each list may mix folders, image files and .npy arrays [n, h, w, 3].
 
@@ -39,17 +39,15 @@ class ImageFolderDataModule(ImageDataModule):
             batch_size: Crops per batch.
             predict_batch_size: Images per batch of compression.
             max_val_crops: Use at most the first so many crops for validate and test.
-            max_predict_images: Compress at most the first so many images.
-            n_workers: Processes that cut training crops; worth it beside a GPU.
             decoded_dir: Folder that keeps the decoded images of train and val; all processes of a
                 machine map them into memory from there, and so do later runs.
+            **options: Of :class:`ImageDataModule`.
         """
-        super().__init__(batch_size, predict_batch_size, n_workers)
+        super().__init__(batch_size, predict_batch_size, **options)
         self.sources = {"train": list(train), "val": list(val), "predict": list(predict)}
         self.crop_size = crop_size
         self.scales = list(scales)
         self.max_val_crops = max_val_crops
-        self.max_predict_images = max_predict_images
         self.decoded_dir = Path(decoded_dir)
 
     def setup(self, stage: str) -> None:
@@ -63,8 +61,7 @@ class ImageFolderDataModule(ImageDataModule):
             self.train_set = CropDataset(images, self.crop_size, is_random=True)
         if stage in ("fit", "validate", "test"):
             images = decoded_once(self._named("val"), [1.0], self.decoded_dir)
-            crops = CropDataset(images, self.crop_size)
-            crops.cells = crops.cells[: self.max_val_crops]
+            crops = CropDataset(images, self.crop_size, max_crops=self.max_val_crops)
             self.val_set = self.test_set = crops
         if stage == "predict":
             items = [item for source in self._named("predict") for item in list_images(source)]

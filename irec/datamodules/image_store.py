@@ -1,15 +1,17 @@
-"""Decoded images of any sizes in one file, mapped from disk: gigabytes of them cost no memory.
+"""Decoded images in one file, to be mapped from disk: gigabytes of them cost no memory.
 
-A store is a folder with ``pixels.bin``, all pixels one image after the other, and ``images.json``,
-their names and sizes. One file rather than one per image, because each mapped file stays open.
+Images of one size are a .npy array. Those of any sizes are a store: a folder with ``pixels.bin``,
+all pixels one image after the other, and ``images.json``, their names and sizes. One file rather
+than one per image, because each mapped file stays open.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from irec.datamodules.download import locked
+from irec.datamodules.download import locked, require_space
 from irec.datamodules.image_files import read_array, read_sources
 from irec.errors import DataError
 from irec.files import unfinished
@@ -26,6 +28,33 @@ from irec.terminal import count_bar
 
 _PIXELS = "pixels.bin"
 _INDEX = "images.json"
+
+
+def write_images(
+    path: Path,
+    shape: tuple[int, int, int, int],
+    batches: Iterable[UInt8[np.ndarray, "_n h w 3"]],
+) -> None:
+    """Write a .npy file of images, completely or not at all.
+
+    Args:
+        path: Gets its name when all images are in it.
+        shape: [n, h, w, 3] of all images together.
+        batches: The images, in order.
+
+    Raises:
+        DataError: There are more or fewer images, or no space for them.
+        OutputFileError: The system refuses to write.
+    """
+    # Written as a file: a full disk ends a process that writes through a memory map.
+    with unfinished(path, is_only_writer=True) as part, part.open("wb") as out:
+        require_space(path.parent, math.prod(shape))
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(out, header)
+        with _counting(path, shape[0]) as count:
+            for batch in batches:
+                out.write(np.ascontiguousarray(batch).data)
+                count(len(batch))
 
 
 def write_store(
@@ -45,15 +74,29 @@ def write_store(
     index = []
     with unfinished(folder, is_only_writer=True) as part:
         part.mkdir()
-        with (part / _PIXELS).open("wb") as out, count_bar() as bar:
-            task = bar.add_task(f"writing {folder.name}", total=n_images)
+        with (part / _PIXELS).open("wb") as out, _counting(folder, n_images) as count:
             for name, pixels in images:
                 out.write(np.ascontiguousarray(pixels).data)
                 index.append({"name": name, "shape": pixels.shape})
-                bar.advance(task)
-        if len(index) != n_images:
-            raise DataError(f"{folder}: {len(index)} images are there, expected {n_images}")
+                count(1)
         (part / _INDEX).write_text(json.dumps(index))
+
+
+@contextlib.contextmanager
+def _counting(path: Path, n_images: int) -> Iterator[Callable[[int], None]]:
+    """Draw a bar of the images that are counted; in the end they must be so many."""
+    n_written = 0
+    with count_bar() as bar:
+        task = bar.add_task(f"writing {path.name}", total=n_images)
+
+        def count(n: int) -> None:
+            nonlocal n_written
+            n_written += n
+            bar.update(task, completed=n_written)
+
+        yield count
+    if n_written != n_images:
+        raise DataError(f"{path}: {n_written:,} images are there, expected {n_images:,}")
 
 
 def map_store(folder: Path) -> list[tuple[str, UInt8[np.ndarray, "_h _w 3"]]]:

@@ -14,17 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.datamodules.archives import BOUNDED_METHODS, Member, members
-from irec.datamodules.arrays import ArrayDataset, write_images
-from irec.datamodules.base import ImageDataModule
-from irec.datamodules.batches import ImageListDataset
-from irec.datamodules.download import RemoteFile, locked, obtain
-from irec.datamodules.image_files import read_array, read_member
+from irec.datamodules.archives import BOUNDED_METHODS, members
+from irec.datamodules.download import RemoteFile, obtain
+from irec.datamodules.image_files import read_array, read_png
+from irec.datamodules.image_store import write_images
+from irec.datamodules.published import PublishedDataModule
 from irec.errors import DataError
 
 Release = Literal["oord2016", "chrabaszcz2017"]
@@ -36,7 +35,10 @@ MAX_UNPACKED_BYTES = 16 << 30
 # Of 128,116 images, uncompressed: 0.4 GB.
 _MAX_BATCH_BYTES = 1 << 30
 
-# Images are written in pieces of so many.
+# What holds images in the archives of either release.
+_MEMBERS = re.compile(r".+\.png|(train_data_batch_\d+|val_data)\.npz")
+
+# PNGs are written in pieces of so many.
 PNG_BATCH = 1000
 
 _GONE = "image-net.org took it down; mirrors and torrents have it, and its checksum is verified"
@@ -94,7 +96,7 @@ SPLITS: dict[tuple[str, str], Split] = {
 }
 
 
-class ImageNet32DataModule(ImageDataModule):
+class ImageNet32DataModule(PublishedDataModule):
     """Training on the training images, flipped at random; all else on the validation images.
 
     The archives are turned once into one array per split, ``RELEASE_train.npy`` (3.9 GB) and
@@ -107,11 +109,7 @@ class ImageNet32DataModule(ImageDataModule):
         root: str = "data/imagenet32",
         release: Release = "chrabaszcz2017",
         download: bool = True,
-        batch_size: int = 32,
-        predict_batch_size: int = 16,
-        max_val_images: int = 1000,
-        max_predict_images: int | None = None,
-        n_workers: int = 0,
+        **options: Any,
     ) -> None:
         """Say where the data set is, which one, and how much of it is used.
 
@@ -121,58 +119,25 @@ class ImageNet32DataModule(ImageDataModule):
                 (box-resized, the one that image-net.org still offers).
             download: Whether absent archives are downloaded (3.6 to 4.1 GB for training, 0.2 GB
                 for all else).
-            batch_size: Images per batch of training and evaluation.
-            predict_batch_size: Images per batch of compression.
-            max_val_images: Validate on at most the first so many; test takes all.
-            max_predict_images: Compress at most the first so many validation images.
-            n_workers: Processes that cut training crops; worth it beside a GPU.
+            **options: Of :class:`PublishedDataModule`.
         """
-        super().__init__(batch_size, predict_batch_size, n_workers)
-        self.root = Path(root)
+        super().__init__(root, download, **options)
         self.release = release
-        self.download = download
-        self.max_val_images = max_val_images
-        self.max_predict_images = max_predict_images
 
-    def prepare_data(self) -> None:
-        """Download and convert what the run needs, once per machine.
+    def _array(self, part: str) -> Path:
+        return self.root / f"{self.release}_{part}.npy"
 
-        Raises:
-            DataError: An archive is absent, damaged or another one.
-        """
-        for name in ("train", "valid") if self.needs_training_set else ("valid",):
-            if self._array(name).exists():
-                continue
-            with locked(self.root):
-                if not self._array(name).exists():
-                    self._convert(name)
+    def _is_made(self, part: str) -> bool:
+        return self._array(part).exists()
 
-    def setup(self, stage: str) -> None:
-        """Map what `stage` (fit, validate, test, predict) needs.
-
-        Raises:
-            DataError: An array is absent or damaged.
-        """
-        if stage == "fit":
-            self.train_set = ArrayDataset(read_array(self._array("train")), is_random=True)
-        images = read_array(self._array("valid"))
-        if stage in ("fit", "validate"):
-            self.val_set = ArrayDataset(images[: self.max_val_images])
-        elif stage == "test":
-            self.test_set = ArrayDataset(images)
-        else:
-            chosen = images[: self.max_predict_images]
-            items = [(f"valid_{index:05d}", image) for index, image in enumerate(chosen)]
-            self.predict_set = ImageListDataset(items)
-
-    def _array(self, name: str) -> Path:
-        return self.root / f"{self.release}_{name}.npy"
-
-    def _convert(self, name: str) -> None:
-        split = SPLITS[self.release, name]
+    def _make(self, part: str) -> None:
+        split = SPLITS[self.release, part]
         archive = obtain(split.archive, self.root, self.download)
         shape = (split.n_images, IMAGE_SIZE, IMAGE_SIZE, 3)
-        write_images(self._array(name), shape, read_archive(archive))
+        write_images(self._array(part), shape, read_archive(archive))
+
+    def _read(self, part: str) -> UInt8[np.ndarray, "n 32 32 3"]:
+        return read_array(self._array(part))
 
 
 def read_archive(archive: Path) -> Iterator[UInt8[np.ndarray, "_n 32 32 3"]]:
@@ -182,38 +147,36 @@ def read_archive(archive: Path) -> Iterator[UInt8[np.ndarray, "_n 32 32 3"]]:
         DataError: The archive is damaged, or holds other images.
     """
     pngs = []
-    for member in members(archive, MAX_UNPACKED_BYTES):
-        if member.name.suffix == ".png":
-            pngs.append(_read_png(member))
-            if len(pngs) == PNG_BATCH:
-                yield np.stack(pngs)
-                pngs = []
-        elif re.fullmatch(r"(train_data_batch_\d+|val_data)\.npz", member.name.name):
-            yield _read_batch(member)
+    found = members(archive, MAX_UNPACKED_BYTES, lambda path: bool(_MEMBERS.fullmatch(path.name)))
+    for path, data in found:
+        name = f"{archive}: {path}"
+        if path.suffix == ".npz":
+            yield _read_batch(data, name)
+            continue
+        pngs.append(_read_small_png(data, name))
+        if len(pngs) == PNG_BATCH:
+            yield np.stack(pngs)
+            pngs = []
     if pngs:
         yield np.stack(pngs)
 
 
-def _read_png(member: Member) -> UInt8[np.ndarray, "32 32 3"]:
-    pixels = read_member(member)
+def _read_small_png(data: bytes, name: str) -> UInt8[np.ndarray, "32 32 3"]:
+    pixels = read_png(data, name)
     if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
-        raise DataError(
-            f"{member.archive}: {member.name}: shape {pixels.shape}, expected 32x32 pixels of RGB"
-        )
+        raise DataError(f"{name}: shape {pixels.shape}, expected 32x32 pixels of RGB")
     return pixels
 
 
-def _read_batch(member: Member) -> UInt8[np.ndarray, "_n 32 32 3"]:
+def _read_batch(data: bytes, name: str) -> UInt8[np.ndarray, "_n 32 32 3"]:
     """Return the images of a batch: rows of 1024 red, 1024 green and 1024 blue values."""
-    name = f"{member.archive}: {member.name}"
     try:
-        data = BytesIO(member.read())
-        with zipfile.ZipFile(data) as file:
+        with zipfile.ZipFile(BytesIO(data)) as file:
             info = file.getinfo("data.npy")
         # An .npz is a zip archive, with its ways to claim little and to unpack to much.
         if info.compress_type not in BOUNDED_METHODS or info.file_size > _MAX_BATCH_BYTES:
             raise ValueError(f"it unpacks to more than {_MAX_BATCH_BYTES:,} bytes, or may")
-        rows = np.load(data, allow_pickle=False)["data"]
+        rows = np.load(BytesIO(data), allow_pickle=False)["data"]
     # NumPy and zipfile meet damage with whatever their parsing runs into.
     except Exception as error:
         raise DataError(f"{name}: not a readable .npz ({error})") from error

@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from irec.datamodules.base import ImageDataModule
-from irec.datamodules.batches import ImageListDataset, NamedImage
+from irec.datamodules.batches import ImageListDataset
+from irec.datamodules.datasets import ImageDataset
 from irec.datamodules.download import RemoteFile, locked, obtain
 from irec.errors import DataError
 from irec.images import read_image
@@ -41,10 +39,9 @@ class KodakDataModule(ImageDataModule):
             predict_batch_size: Images per batch of compression.
             max_predict_images: Compress at most the first so many images.
         """
-        super().__init__(batch_size=1, predict_batch_size=predict_batch_size)
+        super().__init__(1, predict_batch_size, max_predict_images)
         self.root = Path(root)
         self.download = download
-        self.max_predict_images = max_predict_images
 
     def prepare_data(self) -> None:
         """Download absent images, once per machine.
@@ -71,10 +68,7 @@ class KodakDataModule(ImageDataModule):
             )
         items = [(image.name, _read(self.root / image.name)) for image in IMAGES]
         self.predict_set = ImageListDataset(items[: self.max_predict_images])
-
-    def test_dataloader(self) -> DataLoader:
-        """One image after the other, uint8 [1, 3, h, w]: they are of two shapes."""
-        return DataLoader(self.predict_set, batch_size=1, collate_fn=_as_batch)
+        self.test_set = ImageDataset([pixels for _, pixels in items[: self.max_predict_images]])
 
 
 def _read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -86,8 +80,3 @@ def _read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
             "768x512 or 512x768 pixels of RGB, delete it and fetch it again"
         )
     return pixels
-
-
-def _as_batch(images: list[NamedImage]) -> UInt8[Tensor, "1 3 h w"]:
-    (image,) = images
-    return torch.from_numpy(image.pixels).permute(2, 0, 1)[None].contiguous()

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from irec.datamodules.sampling import run_seed
+from irec.datamodules.base import run_seed
 from irec.lightning_modules.training import TrainingModule
 from irec.models.likelihoods import LikelihoodName, LogisticParameters
 from irec.models.rvae import RVAE, RVAEConfig

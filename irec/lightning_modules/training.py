@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from irec.datamodules.sampling import run_seed
+from irec.datamodules.base import run_seed
 from irec.errors import CheckpointError, InvalidParameterError, TrainingError
 from irec.metrics.set_means import SetMeans
 from irec.models.checkpoint import Checkpoint

@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import io
 import pickle
@@ -8,6 +9,7 @@ import pytest
 from torchvision.datasets import CIFAR10
 
 from irec.datamodules import cifar10 as cifar10_module
+from irec.datamodules import published
 from irec.datamodules.cifar10 import CIFAR10DataModule
 from irec.errors import DataError
 
@@ -79,6 +81,22 @@ def test_an_archive_put_into_the_folder_is_unpacked(cifar10, monkeypatch, no_net
     data.prepare_data()
     data.setup("validate")
     assert len(data.val_set) == N_IMAGES
+
+
+def test_what_another_process_has_unpacked_meanwhile_is_taken(cifar10, monkeypatch, no_network):
+    folder = cifar10 / CIFAR10.base_folder
+    unpacked = folder.rename(cifar10 / "by another")
+
+    @contextlib.contextmanager
+    def waiting(_):
+        unpacked.rename(folder)
+        yield
+
+    monkeypatch.setattr(published, "locked", waiting)
+    data = CIFAR10DataModule(str(cifar10))
+    data.prepare_data()
+    data.setup("test")
+    assert len(data.test_set) == N_IMAGES
 
 
 @pytest.mark.parametrize(("most", "words"), [(1 << 30, "damaged"), (100, "too large for CIFAR-10")])

@@ -1,14 +1,18 @@
+import errno
 import mmap
 import multiprocessing
 import os
+import shutil
+from collections import namedtuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from irec.datamodules import image_files
-from irec.datamodules.image_store import decoded_once, map_store, write_store
+from irec.datamodules.image_store import decoded_once, map_store, write_images, write_store
 from irec.errors import DataError
+from irec.files import OutputFileError
 from tests.pictures import noise
 
 IMAGES = [("a", noise(5, 7, 3)), ("b", noise(1, 1, 3)), ("c", noise(8, 2, 3, seed=1))]
@@ -38,6 +42,40 @@ def test_absent_and_damaged_stores_are_named(tmp_path):
         out.write(b"?")
     with pytest.raises(DataError, match=r"store: damaged .* delete it"):
         map_store(tmp_path / "store")
+
+
+def test_batches_become_one_file(tmp_path):
+    images = noise(7, 4, 6, 3)
+    path = tmp_path / "images.npy"
+    # Transposed, as the planes of published batches are.
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    write_images(path, images.shape, [planes[:4], images[4:6], images[6:]])
+    np.testing.assert_array_equal(np.load(path), images)
+    assert [found.name for found in tmp_path.iterdir()] == ["images.npy"]
+
+
+@pytest.mark.parametrize("n_images", [6, 8])
+def test_another_number_of_images_in_batches_leaves_nothing(tmp_path, n_images):
+    with pytest.raises(DataError, match=rf"7 images are there, expected {n_images}"):
+        write_images(tmp_path / "images.npy", (n_images, 4, 6, 3), [noise(7, 4, 6, 3)])
+    assert not list(tmp_path.iterdir())
+
+
+def fail(descriptor):
+    raise OSError(errno.ENOSPC, "No space")
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100))
+    with pytest.raises(DataError, match="the disk is too full"):
+        write_images(tmp_path / "images.npy", (7, 4, 6, 3), [noise(7, 4, 6, 3)])
+    monkeypatch.undo()
+    (tmp_path / ".images.npy.part").write_bytes(b"left by a killed process")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputFileError, match=r"cannot write .*images\.npy: the disk is full"):
+        write_images(tmp_path / "images.npy", (7, 4, 6, 3), [noise(7, 4, 6, 3)])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

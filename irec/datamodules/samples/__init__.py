@@ -18,8 +18,7 @@ class SampleImagesDataModule(ImageDataModule):
         Args:
             max_predict_images: Compress at most the first so many images.
         """
-        super().__init__(batch_size=1, predict_batch_size=1)
-        self.max_predict_images = max_predict_images
+        super().__init__(1, 1, max_predict_images)
 
     def setup(self, stage: str) -> None:
         """Find the photographs.

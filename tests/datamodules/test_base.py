@@ -1,7 +1,9 @@
+import pytest
 import torch
 
-from irec.datamodules.crops import CropDataset
-from irec.datamodules.sampling import EpochSampler
+from irec.datamodules.base import Batches, EpochSampler
+from irec.datamodules.batches import ImageListDataset
+from irec.datamodules.datasets import CropDataset
 from tests.pictures import noise
 
 
@@ -41,3 +43,12 @@ def test_crops_follow_from_epoch_and_index_on_any_process():
     assert all(torch.equal(crop, whole[index]) for index, crop in half.items())
     later = crops(2, 1, 0)
     assert not all(torch.equal(crop, whole[index]) for index, crop in later.items())
+
+
+@pytest.mark.parametrize(("at_least", "sizes"), [(1, [2, 2, 1]), (3, [2, 2, 1]), (4, [2, 2, 1, 0])])
+def test_batches_do_not_depend_on_how_many_processes_want_one(at_least, sizes):
+    images = ImageListDataset([(f"{index}", noise(4, 4, 3, seed=index)) for index in range(5)])
+    batches = Batches(images, batch_size=2, at_least=at_least)
+    assert [len(batches[index].images) for index in range(len(batches))] == sizes
+    names = [image.name for index in range(len(batches)) for image in batches[index].images]
+    assert names == ["0", "1", "2", "3", "4"]

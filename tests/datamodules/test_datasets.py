@@ -2,9 +2,50 @@ import numpy as np
 import pytest
 import torch
 
-from irec.datamodules.crops import CropDataset
+from irec.datamodules.datasets import CropDataset, ImageDataset
+from irec.datamodules.image_files import read_array
 from irec.errors import DataError
 from tests.pictures import noise
+
+
+@pytest.fixture
+def images(tmp_path):
+    """20 images, mapped from a file."""
+    np.save(tmp_path / "images.npy", noise(20, 4, 6, 3))
+    return read_array(tmp_path / "images.npy")
+
+
+def test_images_come_in_batches(images):
+    dataset = ImageDataset(images)
+    assert len(dataset) == 20
+    batch = dataset.__getitems__([7, 3, 3])
+    np.testing.assert_array_equal(batch, images[[7, 3, 3]].transpose(0, 3, 1, 2))
+    assert batch.is_contiguous()
+    assert torch.equal(dataset[7], batch[0])
+
+
+def test_mapped_images_are_not_copied(images):
+    assert not images.flags.writeable
+    assert np.shares_memory(ImageDataset(images).images, images)
+    # What comes out belongs to whoever asked for it.
+    ImageDataset(images)[0].zero_()
+
+
+def test_flips_follow_seed_epoch_and_index(images):
+    dataset = ImageDataset(images, is_random=True)
+    everything = list(range(20))
+    plain = torch.from_numpy(images.copy()).permute(0, 3, 1, 2)
+    patterns = []
+    for seed, epoch in [(0, 0), (0, 1), (1, 0), (0, 0)]:
+        dataset.draw(seed, epoch)
+        batch = dataset.__getitems__(everything)
+        is_flipped = (batch == plain.flip(3)).all(dim=(1, 2, 3))
+        assert torch.equal(batch[~is_flipped], plain[~is_flipped])
+        assert torch.equal(dataset.__getitems__(everything[::-1]), batch.flip(0))
+        patterns.append(tuple(is_flipped.tolist()))
+    assert patterns[0] == patterns[3]
+    assert len(set(patterns)) == 3
+    assert 3 < sum(patterns[0]) < 17
 
 
 def draws(crops, index, n):
