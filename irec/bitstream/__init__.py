@@ -7,21 +7,20 @@ A file is made from likelihood parameters and indices, and gives them back exact
     encoder.add(pixels, quantise(parameters, offset))
     tile = TileCode([TensorCode(n_steps, rho_index, indices), ...], offset)
     stream = Bitstream(header, [tile], encoder.finish(), pixel_checksum=pixel_checksum(pixels))
-    packed = pack(stream, plan)
+    data = pack(stream, plan)
 
-    stream = unpack(packed.data, plan_for)
+    stream = unpack(data, plan_for)
     pixels = ResidualDecoder(stream.residual).next(quantise(parameters, tile.grid_offset))
     check_pixels(stream, pixels)
 """
 
 from irec.bitstream.calibration import Calibration
 from irec.bitstream.container import (
-    PackedFile,
     check_pixels,
     pack,
     pixel_checksum,
     pixel_error,
-    read_metadata_section,
+    read_metadata,
     shortest_beginning,
     unpack,
 )
@@ -58,7 +57,6 @@ __all__ = [
     "Colour",
     "Header",
     "LogisticParameters",
-    "PackedFile",
     "Profile",
     "QuantisedParameters",
     "ResidualDecoder",
@@ -78,7 +76,7 @@ __all__ = [
     "pixel_error",
     "quantise",
     "read_header",
-    "read_metadata_section",
+    "read_metadata",
     "safe_grid_offset",
     "shortest_beginning",
     "store",

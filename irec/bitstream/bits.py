@@ -12,18 +12,17 @@ MAX_RICE_PARAMETER = 40
 
 
 class BitWriter:
-    """Collects bits and packs them into bytes once, at the end."""
+    """Collects bits and packs them into bytes.
+
+    Attributes:
+        n_bits: Written so far.
+    """
 
     def __init__(self) -> None:
         """Start without bits."""
+        self.n_bits = 0
         self._whole: list[bytes] = []
         self._pieces: list[UInt8[np.ndarray, " n"]] = []
-        self._n_bits = 0
-
-    @property
-    def n_bits(self) -> int:
-        """Bits written so far."""
-        return self._n_bits
 
     def write(self, value: int, width: int) -> None:
         """Write one unsigned number.
@@ -47,7 +46,7 @@ class BitWriter:
         Raises:
             InvalidParameterError: The width is out of range or a value does not fit.
         """
-        _check_width(width)
+        _check("a field of width", width, MAX_FIELD_BITS)
         if values.size and (values.min() < 0 or int(values.max()) >> width):
             raise InvalidParameterError(
                 f"values from {values.min()} to {values.max()} do not fit {width} bits"
@@ -57,7 +56,7 @@ class BitWriter:
         for column in range(width):
             columns[:, column] = (values >> (width - 1 - column)) & 1
         self._pieces.append(columns.reshape(-1))
-        self._n_bits += columns.size
+        self.n_bits += columns.size
 
     def write_rice(self, value: int, parameter: int) -> None:
         """Write a Rice code: the quotient by 2**parameter in unary, then the remainder.
@@ -72,7 +71,7 @@ class BitWriter:
         Raises:
             InvalidParameterError: The value is negative or too large.
         """
-        _check_rice_parameter(parameter)
+        _check("Rice parameter", parameter, MAX_RICE_PARAMETER)
         if not 0 <= value < 1 << (MAX_FIELD_BITS - 1):
             raise InvalidParameterError(f"{value} is out of the range of a Rice code")
         quotient = value >> parameter
@@ -102,45 +101,42 @@ class BitWriter:
         Raises:
             InvalidParameterError: They would not begin at a whole byte.
         """
-        if self._n_bits % 8:
-            raise InvalidParameterError(f"bytes cannot follow {self._n_bits} bits")
+        if self.n_bits % 8:
+            raise InvalidParameterError(f"bytes cannot follow {self.n_bits} bits")
         # Bits packed now stay small: one that waits takes a byte.
-        self._whole += [np.packbits(piece).tobytes() for piece in self._joined()]
-        self._whole.append(data)
+        self._whole += self._packed(), data
         self._pieces = []
-        self._n_bits += 8 * len(data)
+        self.n_bits += 8 * len(data)
 
     def align(self) -> None:
         """Write zero bits up to a whole byte."""
-        self.write(0, -self._n_bits % 8)
+        self.write(0, -self.n_bits % 8)
 
     def to_bytes(self) -> bytes:
         """Everything written, padded with zero bits to whole bytes."""
-        return b"".join([*self._whole, *(np.packbits(piece).tobytes() for piece in self._joined())])
+        return b"".join([*self._whole, self._packed()])
 
-    def _joined(self) -> list[UInt8[np.ndarray, " n"]]:
-        """Return the bits that are not in whole bytes yet, in one piece if there are any."""
-        return [np.concatenate(self._pieces)] if self._pieces else []
+    def _packed(self) -> bytes:
+        """Return the bits that are not in whole bytes yet."""
+        return np.packbits(np.concatenate(self._pieces)).tobytes() if self._pieces else b""
 
 
 class BitReader:
-    """Reads what a ``BitWriter`` wrote; checks every length against what is left before it acts."""
+    """Reads what a ``BitWriter`` wrote; checks every length against what is left before it acts.
+
+    Attributes:
+        position: Bits read so far.
+    """
 
     def __init__(self, data: bytes) -> None:
         """Start at the first bit of ``data``."""
+        self.position = 0
         self._data = data
-        self._bytes = np.frombuffer(data, dtype=np.uint8)
-        self._position = 0
-
-    @property
-    def position(self) -> int:
-        """Bits read so far."""
-        return self._position
 
     @property
     def bits_left(self) -> int:
         """Bits not yet read."""
-        return 8 * self._bytes.size - self._position
+        return 8 * len(self._data) - self.position
 
     def read(self, width: int) -> int:
         """Read one unsigned number.
@@ -163,7 +159,7 @@ class BitReader:
         Raises:
             TruncatedFileError: Fewer bits are left; nothing has been allocated then.
         """
-        _check_width(width)
+        _check("a field of width", width, MAX_FIELD_BITS)
         bits = self._take(count * width).reshape(count, width)
         values = np.zeros(count, dtype=np.int64)
         for column in range(width):
@@ -181,7 +177,7 @@ class BitReader:
             TruncatedFileError: The bits end inside the code.
             CorruptFileError: The escaped value is longer than a writer makes it.
         """
-        _check_rice_parameter(parameter)
+        _check("Rice parameter", parameter, MAX_RICE_PARAMETER)
         quotient = self._count_run(1, RICE_ESCAPE)
         if quotient < RICE_ESCAPE:
             return (quotient << parameter) | self.read(parameter)
@@ -213,16 +209,16 @@ class BitReader:
         Raises:
             TruncatedFileError: Fewer are left.
         """
-        assert self._position % 8 == 0
+        assert self.position % 8 == 0
         self._check_left(8 * count)
-        start = self._position // 8
-        self._position += 8 * count
+        start = self.position // 8
+        self.position += 8 * count
         return self._data[start : start + count]
 
     def bytes_read(self) -> bytes:
         """Everything read so far, in whole bytes."""
-        assert self._position % 8 == 0
-        return self._data[: self._position // 8]
+        assert self.position % 8 == 0
+        return self._data[: self.position // 8]
 
     def align(self) -> None:
         """Skips to the next whole byte.
@@ -230,7 +226,7 @@ class BitReader:
         Raises:
             CorruptFileError: A skipped bit is not zero, as a writer leaves it.
         """
-        if self.read(-self._position % 8):
+        if self.read(-self.position % 8):
             raise CorruptFileError("the padding bits are not zero")
 
     def _count_run(self, bit: int, limit: int) -> int:
@@ -242,11 +238,10 @@ class BitReader:
 
     def _take(self, n_bits: int) -> UInt8[np.ndarray, " n"]:
         self._check_left(n_bits)
-        start, stop = self._position, self._position + n_bits
-        first_byte = start // 8
-        bits = np.unpackbits(self._bytes[first_byte : -(-stop // 8)])
-        self._position = stop
-        return bits[start - 8 * first_byte : stop - 8 * first_byte]
+        first_byte, skipped = divmod(self.position, 8)
+        self.position += n_bits
+        whole = np.frombuffer(self._data[first_byte : -(-self.position // 8)], np.uint8)
+        return np.unpackbits(whole)[skipped : skipped + n_bits]
 
     def _check_left(self, n_bits: int) -> None:
         if n_bits > self.bits_left:
@@ -255,13 +250,6 @@ class BitReader:
             )
 
 
-def _check_width(width: int) -> None:
-    if not 0 <= width <= MAX_FIELD_BITS:
-        raise InvalidParameterError(f"a field of {width} bits; 0 to {MAX_FIELD_BITS} are possible")
-
-
-def _check_rice_parameter(parameter: int) -> None:
-    if not 0 <= parameter <= MAX_RICE_PARAMETER:
-        raise InvalidParameterError(
-            f"Rice parameter {parameter}; 0 to {MAX_RICE_PARAMETER} are possible"
-        )
+def _check(what: str, value: int, most: int) -> None:
+    if not 0 <= value <= most:
+        raise InvalidParameterError(f"{what} {value}; 0 to {most} are possible")

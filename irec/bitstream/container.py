@@ -15,7 +15,6 @@ Compatibility: pinned files in the tests keep this layout; a change raises ``FOR
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
@@ -23,28 +22,17 @@ from jaxtyping import UInt8
 from irec.bitstream.bits import BitReader, BitWriter
 from irec.bitstream.header import Header
 from irec.bitstream.sections import CHECKSUM_BYTES, SECTIONS, min_file_bytes
+from irec.bitstream.stored import decompress_metadata
 from irec.bitstream.stream import Bitstream, TilePlan
 from irec.errors import CorruptFileError, InvalidParameterError, TruncatedFileError
+from irec.metadata import Metadata
 
 
-@dataclass(frozen=True)
-class PackedFile:
-    """A file's bytes, and where they go.
-
-    Attributes:
-        data: The bytes.
-        sizes: Bits of each section, by name; they sum to 8 x the length.
-    """
-
-    data: bytes
-    sizes: dict[str, int]
-
-
-def pack(stream: Bitstream, plan: TilePlan) -> PackedFile:
+def pack(stream: Bitstream, plan: TilePlan) -> bytes:
     """Write a file.
 
     Args:
-        stream: What to write.
+        stream: What to write; its `sizes` are set.
         plan: Tiles and tensors that the reader will expect.
 
     Raises:
@@ -57,13 +45,13 @@ def pack(stream: Bitstream, plan: TilePlan) -> PackedFile:
     if not header.profile.has_residual and (stream.residual or stream.pixel_checksum):
         raise InvalidParameterError(f"a {header.profile.name} file has no residual")
     header.write(writer)
-    sizes = {"header": writer.n_bits}
+    stream.sizes = {"header": writer.n_bits}
     for section in SECTIONS:
         if section.belongs(header):
             before = writer.n_bits
             section.write(writer, stream, plan)
-            sizes[section.name] = writer.n_bits - before
-    return PackedFile(writer.to_bytes(), sizes)
+            stream.sizes[section.name] = writer.n_bits - before
+    return writer.to_bytes()
 
 
 def unpack(
@@ -131,17 +119,16 @@ def _read_sections(
             stream.sizes[section.name] = reader.position - before
 
 
-def read_metadata_section(data: bytes) -> bytes | None:
-    """Return a file's metadata, still compressed, or None; needs no model.
+def read_metadata(data: bytes) -> Metadata:
+    """Read the colour profile, EXIF and XMP that a file holds; needs no model.
 
     Raises:
         BitstreamError: The beginning of the file is damaged.
     """
     reader = BitReader(data)
-    header = Header.read(reader)
-    if not header.has_metadata:
-        return None
-    return reader.read_bytes(reader.read_varint())
+    if not Header.read(reader).has_metadata:
+        return Metadata()
+    return decompress_metadata(reader.read_bytes(reader.read_varint()))
 
 
 def shortest_beginning(stream: Bitstream) -> int:

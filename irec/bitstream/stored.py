@@ -32,11 +32,9 @@ def compress_alpha(plane: UInt8[np.ndarray, "h w"]) -> bytes:
     Returns:
         One byte that names the filter, then raw deflate data.
     """
-    candidates = []
-    for kind in range(_N_FILTERS):
-        deflate = zlib.compressobj(level=9, wbits=_RAW_DEFLATE)
-        data = deflate.compress(_filter(plane, kind).tobytes()) + deflate.flush()
-        candidates.append(bytes([kind]) + data)
+    candidates = (
+        bytes([kind]) + _deflated(_filter(plane, kind).tobytes()) for kind in range(_N_FILTERS)
+    )
     return min(candidates, key=len)
 
 
@@ -59,16 +57,8 @@ def decompress_alpha(data: bytes, height: int, width: int) -> UInt8[np.ndarray, 
         raise TruncatedFileError("the alpha section is empty")
     if data[0] >= _N_FILTERS:
         raise CorruptFileError(f"the alpha plane names filter {data[0]}, which does not exist")
-    size = height * width
-    inflate = zlib.decompressobj(wbits=_RAW_DEFLATE)
-    try:
-        # One byte more than fits tells a longer plane from one that ends where it should.
-        plane = inflate.decompress(data[1:], size + 1)
-    except zlib.error as error:
-        raise CorruptFileError(f"the alpha plane is damaged: {error}") from error
-    if len(plane) <= size and not inflate.eof:
-        raise TruncatedFileError("the alpha section ends before the alpha plane does")
-    if len(plane) != size or inflate.unused_data:
+    plane = _inflated(data[1:], height * width, "the alpha plane")
+    if len(plane) != height * width:
         raise CorruptFileError("the alpha section does not hold exactly one alpha plane")
     return _unfilter(np.frombuffer(plane, dtype=np.uint8).reshape(height, width), data[0])
 
@@ -105,8 +95,7 @@ def compress_metadata(metadata: Metadata) -> bytes:
             f"{len(data):,} bytes of metadata; a file holds up to {MAX_METADATA_BYTES:,}: leave "
             "them out (--metadata none)"
         )
-    deflate = zlib.compressobj(level=9, wbits=_RAW_DEFLATE)
-    return deflate.compress(data) + deflate.flush()
+    return _deflated(data)
 
 
 def decompress_metadata(data: bytes) -> Metadata:
@@ -115,21 +104,34 @@ def decompress_metadata(data: bytes) -> Metadata:
     Raises:
         BitstreamError: The data are damaged.
     """
-    inflate = zlib.decompressobj(wbits=_RAW_DEFLATE)
-    try:
-        plain = inflate.decompress(data, MAX_METADATA_BYTES + 1)
-    except zlib.error as error:
-        raise CorruptFileError(f"the metadata are damaged: {error}") from error
-    if len(plain) > MAX_METADATA_BYTES:
-        raise CorruptFileError(f"the file holds more than {MAX_METADATA_BYTES:,} bytes of metadata")
-    if not inflate.eof:
-        raise TruncatedFileError("the metadata end early")
-    reader = BitReader(plain)
+    reader = BitReader(_inflated(data, MAX_METADATA_BYTES, "the section of metadata"))
     lengths = [reader.read_varint() for _ in range(3)]
     parts = [reader.read_bytes(length) or None for length in lengths]
-    if inflate.unused_data or reader.bits_left or not any(parts):
+    if reader.bits_left or not any(parts):
         raise CorruptFileError("the metadata section does not hold exactly one set of metadata")
     return Metadata(*parts)
+
+
+def _deflated(data: bytes) -> bytes:
+    deflate = zlib.compressobj(level=9, wbits=_RAW_DEFLATE)
+    return deflate.compress(data) + deflate.flush()
+
+
+def _inflated(data: bytes, max_bytes: int, what: str) -> bytes:
+    """Undo :func:`_deflated`; never inflates more than a byte beyond `max_bytes`."""
+    inflate = zlib.decompressobj(wbits=_RAW_DEFLATE)
+    try:
+        # One byte more than fits tells longer data from such as end where they should.
+        found = inflate.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise CorruptFileError(f"{what} is damaged: {error}") from error
+    if len(found) > max_bytes:
+        raise CorruptFileError(f"{what} holds more than {max_bytes:,} bytes")
+    if not inflate.eof:
+        raise TruncatedFileError(f"{what} ends early")
+    if inflate.unused_data:
+        raise CorruptFileError(f"{what} is followed by {len(inflate.unused_data)} bytes")
+    return found
 
 
 _RAW, _WEBP, _PNG = 0, 1, 2

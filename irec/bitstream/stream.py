@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int64
 
-from irec.bitstream.bits import BitReader, BitWriter
 from irec.bitstream.header import Header
 from irec.bitstream.side_info import SideInfoModel
 from irec.coding import TensorCode
@@ -30,8 +29,7 @@ class TilePlan:
         side_info: What is usual for the model's tensors.
         tile_pixels: Height x width of each tile as the model sees it, in coding order.
         tensor_of_index: From the steps and schedules of a tile's tensors to the tensor of each
-            index, in the order of the file; raises ``CorruptFileError`` where it refuses the
-            numbers. Tensor by tensor where it is None.
+            index, in the order of the file; tensor by tensor where it is None.
     """
 
     side_info: SideInfoModel
@@ -52,7 +50,8 @@ class Bitstream:
         metadata: Colour profile, EXIF and XMP (:mod:`irec.bitstream.stored`), or None.
         stored: The image as another format has it (:mod:`irec.bitstream.stored`), in files without
             a model.
-        sizes: Of a file that was read: bits of each section, by name.
+        sizes: Of a file that was read or written: bits of each section, by name; they sum to 8 x
+            the file's length.
         is_whole: False of a file that was read as far as it went.
     """
 
@@ -65,27 +64,3 @@ class Bitstream:
     stored: bytes = b""
     sizes: dict[str, int] = field(default_factory=dict, compare=False)
     is_whole: bool = True
-
-
-class Section:
-    """A part of a file.
-
-    Attributes:
-        name: In the account of a file's bits.
-        may_be_cut: Whether the file is of use where it ends in this section.
-    """
-
-    name: str
-    may_be_cut = False
-
-    def belongs(self, header: Header) -> bool:
-        """Whether a file with this header has the section."""
-        return True
-
-    def write(self, writer: BitWriter, stream: Bitstream, plan: TilePlan) -> None:
-        """Write the section; InvalidParameterError where the contents contradict the header."""
-        raise NotImplementedError
-
-    def read(self, reader: BitReader, stream: Bitstream, plan: TilePlan) -> None:
-        """Read the section into `stream`; BitstreamError where the bytes are not as written."""
-        raise NotImplementedError

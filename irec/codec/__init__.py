@@ -1,5 +1,6 @@
 """Image -> bytes -> image; the only place where models, coding and bitstream meet."""
 
+from irec.bitstream import read_metadata
 from irec.codec.api import (
     codec_for,
     compress,
@@ -10,7 +11,6 @@ from irec.codec.api import (
     load_codec,
     make_codec,
     multiple_of,
-    read_metadata,
 )
 from irec.codec.base import Codec
 from irec.codec.encoded import Encoded, FileDescription, Ideal

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
-from irec.bitstream import STORED, Profile, decompress_metadata, read_header, read_metadata_section
+from irec.bitstream import STORED, Profile, read_header
 from irec.codec.base import Codec, checked_device
 from irec.codec.encoded import Encoded, FileDescription
 from irec.codec.stored import StoredCodec
@@ -190,16 +190,6 @@ def multiple_of(profile: Profile) -> int:
 def is_stored(data: bytes) -> bool:
     """Whether a file was made without a model; raises BitstreamError where there is no header."""
     return read_header(data).profile == STORED
-
-
-def read_metadata(data: bytes) -> Metadata:
-    """Read the colour profile, EXIF and XMP that a file holds; needs no model.
-
-    Raises:
-        BitstreamError: The beginning of the file is damaged.
-    """
-    compressed = read_metadata_section(data)
-    return Metadata() if compressed is None else decompress_metadata(compressed)
 
 
 @functools.lru_cache(maxsize=4)

@@ -373,8 +373,8 @@ class Codec(abc.ABC):
         self, stream: Bitstream, pixels: UInt8[np.ndarray, "h w c"], quality: float | None = None
     ) -> Encoded:
         """Pack a new file."""
-        packed = pack(stream, self._tile_plan(stream.header))
-        return Encoded(packed.data, packed.sizes, pixels, quality)
+        data = pack(stream, self._tile_plan(stream.header))
+        return Encoded(data, stream.sizes, pixels, quality)
 
     def _pack(
         self,

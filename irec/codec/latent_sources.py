@@ -155,16 +155,6 @@ def _channels(normal: Normal, channels: list[int]) -> Normal:
     return Normal(normal.loc[:, channels], normal.scale[:, channels], validate_args=False)
 
 
-def in_turn(tensors: Sequence[TensorCode]) -> Int64[np.ndarray, " indices"]:
-    """Which tensor each index of a file belongs to where priors need all tensors before.
-
-    The beginning of a file then holds the first tensors, and as many steps of the next as fit;
-    the others are at their prior means, given these.
-    """
-    n_steps = [tensor.n_steps for tensor in tensors]
-    return np.repeat(np.arange(len(n_steps), dtype=np.int64), n_steps)
-
-
 def progression(
     tensors: Sequence[TensorCode], n_dims: Sequence[int], coder: CoderSettings
 ) -> Int64[np.ndarray, " indices"]:

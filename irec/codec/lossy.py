@@ -4,6 +4,7 @@ Encoder and decoder run the same generative pass in float64, so that a decoded i
 devices only where a value lies within its rounding error of the middle between two grey levels.
 """
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,31 +13,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from irec.bitstream import (
-    LOSSY,
-    Bitstream,
-    Header,
-    SideInfoModel,
-    TileCode,
-    TilePlan,
-)
+from irec.bitstream import LOSSY, Bitstream, Header, SideInfoModel, TileCode, TilePlan
 from irec.codec.base import Codec, Encoded, Ideal, Known
 from irec.codec.export import measure_lossy
 from irec.codec.latent_sources import (
     DecodingSource,
     EncodingSource,
     GroupedSource,
-    in_turn,
     progression,
 )
 from irec.codec.lossy_passes import Refiner, analyse, render
 from irec.codec.qualities import Qualities, first_that_fits, interpolated
 from irec.codec.tiles import Planes, Tile, join_planes, split_planes
-from irec.coding import TensorCode
-from irec.errors import CorruptFileError, InvalidParameterError
+from irec.errors import InvalidParameterError
 from irec.images import psnr_db
 from irec.models.checkpoint import Checkpoint
 from irec.models.exact import neutral_torch
@@ -287,17 +279,9 @@ class LossyCodec(Codec):
         usual = slice(len(n_dims) * anchor, len(n_dims) * (anchor + 1))
         coding = self.checkpoint.coding
         side_info = SideInfoModel(coding.usual_steps[usual], coding.usual_rho[usual])
-
-        def tensor_of_index(tensors: list[TensorCode]) -> Int64[np.ndarray, " indices"]:
-            claimed_bits = sum(t.n_steps for t in tensors) * self.profile.coder.bits_per_step
-            limit = self.profile.max_latent_bits_per_pixel
-            if limit is not None and claimed_bits > limit * n_pixels:
-                raise CorruptFileError(f"the file claims {claimed_bits} bits of latent tensors")
-            if not self._groups:
-                return in_turn(tensors)
-            return progression(tensors, n_dims, self.profile.coder)
-
-        return TilePlan(side_info, (n_pixels,), tensor_of_index)
+        mix = functools.partial(progression, n_dims=n_dims, coder=self.profile.coder)
+        # Without groups, each tensor's prior needs all of those before it.
+        return TilePlan(side_info, (n_pixels,), mix if self._groups else None)
 
     def _n_dims(self, tile: Tile) -> list[int]:
         """Dimensions of each tensor in the file: the model's, the last cut into groups if any."""

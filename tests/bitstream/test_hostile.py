@@ -90,7 +90,7 @@ def make_file(colour: Colour = Colour.GREY_ALPHA) -> tuple[bytes, np.ndarray]:
         pixels = np.concatenate([pixels, plane[None]])
     header = Header(LOSSLESS, FINGERPRINT, 2 * HEIGHT, WIDTH, colour)
     stream = Bitstream(header, tiles, encoder.finish(), alpha, pixel_checksum(pixels))
-    return pack(stream, plan_for(header)).data, pixels
+    return pack(stream, plan_for(header)), pixels
 
 
 def front_of(header: Header) -> bytes:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal
 
-from irec.codec.latent_sources import GroupedSource, in_turn, progression
+from irec.codec.latent_sources import GroupedSource, progression
 from irec.coding import CoderSettings, TensorCode, blocks_at_each_step
 
 CODER = CoderSettings(candidates_per_step=256, steps_per_block=12, order="step")
@@ -67,7 +67,3 @@ def test_the_coarsest_comes_first_and_all_end_together():
     counts = np.bincount(rest[-100:], minlength=3)
     assert counts[1] > 20
     assert counts[2] > 20
-
-
-def test_where_priors_need_all_before_them_tensors_follow_each_other():
-    assert in_turn(codes_of([2, 0, 3])).tolist() == [0, 0, 2, 2, 2]

@@ -174,7 +174,7 @@ def test_impossible_claims_are_refused_before_any_work(codec):
     )
     tile = replace(tile, tensors=[tile.tensors[0], tensor, *tile.tensors[2:]])
     plan = replace(codec._tile_plan(stream.header), tensor_of_index=None)
-    data = pack(replace(stream, tiles=[tile]), plan).data
+    data = pack(replace(stream, tiles=[tile]), plan)
     with pytest.raises(CorruptFileError, match="claims"):
         codec.decode(data)
     writer = BitWriter()
