@@ -149,7 +149,7 @@ def test_memory_that_runs_out_is_a_failed_image(tiny_checkpoint, pictures, monke
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(measuring, "_lossless_row", fail)
+    monkeypatch.setattr(measuring, "_shared", fail)
     assert main(predict_arguments(tiny_checkpoint, pictures, "out")) == 1
     errors = capsys.readouterr().err.splitlines()
     assert errors[0] == "failed: a.png: out of memory"

@@ -84,19 +84,15 @@ class CoderOptions:
         from irec.codec.reference import ReferenceCodec
         from irec.coding.faithful import FaithfulSettings, Sampler
 
-        samplers = {
-            "beam_search": Sampler.BEAM,
-            "importance": Sampler.IMPORTANCE,
-            "rejection": Sampler.REJECTION,
-        }
         given = {
+            "sampler": Sampler(str(self.sampler).removesuffix("_search")),
             "kl_per_step_nats": self.kl_per_partition,
             "extra_candidates": None if self.extra_samples is None else self.extra_samples - 1.0,
             "n_beams": self.n_beams,
             "block_size": self.block_size,
         }
         known: dict[str, Any] = {name: x for name, x in given.items() if x is not None}
-        settings = FaithfulSettings(sampler=samplers[str(self.sampler)], **known)
+        settings = FaithfulSettings(**known)
         return ReferenceCodec(checkpoint, settings, seed=self.seed, device=device)
 
     def qualities_for(self, codec: Codec) -> Sequence[float | None]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,9 +34,10 @@ def measure(
     """
     # Lightning's precision is for training; files are made in the codec's own.
     with torch.autocast(codec.device.type, enabled=False):
+        one_by_one = [[image] for image in images]
         if codec.profile.is_lossy:
             return _each(
-                [[image] for image in images],
+                one_by_one,
                 lambda one: [
                     _lossy(codec, one[0], quality, ideal_samples) for quality in qualities
                 ],
@@ -43,10 +45,8 @@ def measure(
         done = _each([images], lambda batch: _lossless(codec, batch, ideal_samples))
         if not done.failures or len(images) == 1:
             return done
-        # What fails together is tried one by one.
-        return _each(
-            [[image] for image in images], lambda one: _lossless(codec, one, ideal_samples)
-        )
+        # What failed together is tried again.
+        return _each(one_by_one, lambda one: _lossless(codec, one, ideal_samples))
 
 
 def _each(
@@ -82,38 +82,20 @@ def _lossless(
     batch_s = time.perf_counter() - start
     n_values = sum(one.size for one in pixels)
     ideal = codec.ideal_batch(pixels, n_samples=ideal_samples, encoded=encoded)
-    return [
-        CompressedImage(
-            one.data,
-            _lossless_row(codec, image, one, bits, batch_s * image.pixels.size / n_values),
-            image.pixels,
+    done = []
+    for image, one, bits in zip(images, encoded, ideal, strict=True):
+        webp = webp_bytes(image.pixels)
+        row = ImageResult(
+            **_shared(codec, image, one, image.pixels, batch_s * image.pixels.size / n_values),
+            channels=image.pixels.shape[2],
+            ideal_bits=bits.total_bits,
+            kl_bits=bits.kl_bits,
+            residual_bits=one.residual_bits,
+            png_bits=8 * len(png_bytes(image.pixels)),
+            webp_bits=None if webp is None else 8 * len(webp),
         )
-        for image, one, bits in zip(images, encoded, ideal, strict=True)
-    ]
-
-
-def _lossless_row(
-    codec: Codec, image: NamedImage, encoded: Encoded, ideal: Ideal, encode_s: float
-) -> ImageResult:
-    decode_s = _verify(codec, image, encoded, image.pixels)
-    height, width, channels = image.pixels.shape
-    webp = webp_bytes(image.pixels)
-    return ImageResult(
-        name=image.name,
-        height=height,
-        width=width,
-        channels=channels,
-        file_bits=encoded.file_bits,
-        ideal_bits=ideal.total_bits,
-        kl_bits=ideal.kl_bits,
-        index_bits=encoded.index_bits,
-        side_bits=encoded.side_bits,
-        residual_bits=encoded.residual_bits,
-        encode_s=encode_s,
-        decode_s=decode_s,
-        png_bits=8 * len(png_bytes(image.pixels)),
-        webp_bits=None if webp is None else 8 * len(webp),
-    )
+        done.append(CompressedImage(one.data, row, image.pixels))
+    return done
 
 
 def _lossy(
@@ -122,43 +104,48 @@ def _lossy(
     start = time.perf_counter()
     encoded = codec.encode(image.pixels, quality)
     encode_s = time.perf_counter() - start
-    decode_s = _verify(codec, image, encoded, encoded.pixels)
+    shared = _shared(codec, image, encoded, encoded.pixels, encode_s)
     # Alpha is exact anyway.
     original, decoded = without_alpha(image.pixels), without_alpha(encoded.pixels)
     ideal = codec.ideal(image.pixels, quality, ideal_samples, encoded=encoded)
     ideal_psnr, ideal_similarity = _mean_distance(original, ideal)
-    height, width, channels = original.shape
-    result = LossyResult(
-        name=image.name,
+    row = LossyResult(
+        **shared,
+        channels=original.shape[2],
         quality=encoded.quality,
         trade_off=codec.describe(encoded.data).trade_off or 0.0,
-        height=height,
-        width=width,
-        channels=channels,
-        file_bits=encoded.file_bits,
         ideal_bits=ideal.kl_bits,
-        index_bits=encoded.index_bits,
-        side_bits=encoded.side_bits,
         psnr_db=psnr_db(original, decoded),
         ms_ssim=ms_ssim(original, decoded),
         ideal_psnr_db=ideal_psnr,
         ideal_ms_ssim=ideal_similarity,
-        encode_s=encode_s,
-        decode_s=decode_s,
     )
-    return CompressedImage(encoded.data, result, image.pixels)
+    return CompressedImage(encoded.data, row, image.pixels)
 
 
-def _verify(
-    codec: Codec, image: NamedImage, encoded: Encoded, expected: UInt8[np.ndarray, "h w c"]
-) -> float:
-    """Seconds that decoding took; raises IrecError where it gives something else."""
+def _shared(
+    codec: Codec,
+    image: NamedImage,
+    encoded: Encoded,
+    expected: UInt8[np.ndarray, "h w c"],
+    encode_s: float,
+) -> dict[str, Any]:
+    """Return what all rows hold; raises IrecError where a file decodes to something else."""
     start = time.perf_counter()
     decoded = codec.decode(encoded.data)
-    seconds = time.perf_counter() - start
+    decode_s = time.perf_counter() - start
     if not np.array_equal(decoded, expected):
         raise IrecError(f"{image.name}: its file decodes to another image; please report this")
-    return seconds
+    return {
+        "name": image.name,
+        "height": image.pixels.shape[0],
+        "width": image.pixels.shape[1],
+        "file_bits": encoded.file_bits,
+        "index_bits": encoded.index_bits,
+        "side_bits": encoded.side_bits,
+        "encode_s": encode_s,
+        "decode_s": decode_s,
+    }
 
 
 def _mean_distance(

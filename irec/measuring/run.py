@@ -88,11 +88,11 @@ class CompressionRun:
         """Compress a batch, write its files, and say a line for each."""
         # All or nothing: another batch could give an image another file.
         kept = self._find_done(batch.images)
-        if kept is not None:
-            done = CompressedBatch(kept, batch.failures)
-        else:
+        if kept is None:
             made = measure(self.codec, batch.images, self._qualities, self._options.ideal_samples)
-            done = CompressedBatch(made.images, batch.failures + made.failures)
+        else:
+            made = CompressedBatch(kept)
+        done = CompressedBatch(made.images, batch.failures + made.failures)
         for failure in done.failures:
             self._report(failure)
         for image in done.images:
