@@ -27,7 +27,6 @@ from irec.bitstream.container import (
 from irec.bitstream.grid import (
     LogisticParameters,
     QuantisedParameters,
-    is_safe,
     quantise,
     safe_grid_offset,
 )
@@ -69,7 +68,6 @@ __all__ = [
     "compress_metadata",
     "decompress_alpha",
     "decompress_metadata",
-    "is_safe",
     "load_stored",
     "pack",
     "pixel_checksum",

@@ -25,15 +25,7 @@ class BitWriter:
         self._pieces: list[UInt8[np.ndarray, " n"]] = []
 
     def write(self, value: int, width: int) -> None:
-        """Write one unsigned number.
-
-        Args:
-            value: 0 <= value < 2**width.
-            width: Bits, 0 to 62.
-
-        Raises:
-            InvalidParameterError: The value does not fit.
-        """
+        """Write one unsigned number; arguments and errors as for :meth:`write_array`."""
         self.write_array(np.array([value], dtype=np.int64), width)
 
     def write_array(self, values: Integer[np.ndarray, " n"], width: int) -> None:
@@ -79,10 +71,13 @@ class BitWriter:
             self.write((1 << (quotient + 1)) - 2, quotient + 1)
             self.write(value & ((1 << parameter) - 1), parameter)
             return
-        excess = value - (RICE_ESCAPE << parameter) + 1
         self.write((1 << RICE_ESCAPE) - 1, RICE_ESCAPE)
-        self.write(0, excess.bit_length() - 1)
-        self.write(excess, excess.bit_length())
+        self.write_gamma(value - (RICE_ESCAPE << parameter) + 1)
+
+    def write_gamma(self, value: int) -> None:
+        """Write Elias's gamma code of a number from 1 on: its length in zeros, then the number."""
+        self.write(0, value.bit_length() - 1)
+        self.write(value, value.bit_length())
 
     def write_varint(self, value: int) -> None:
         """Write an unsigned number in whole bytes: seven bits each, least significant first.
@@ -96,11 +91,7 @@ class BitWriter:
         self.write_bytes(bytes([*parts, value]))
 
     def write_bytes(self, data: bytes) -> None:
-        """Write whole bytes.
-
-        Raises:
-            InvalidParameterError: They would not begin at a whole byte.
-        """
+        """Write whole bytes; raises InvalidParameterError where they would not begin at one."""
         if self.n_bits % 8:
             raise InvalidParameterError(f"bytes cannot follow {self.n_bits} bits")
         # Bits packed now stay small: one that waits takes a byte.
@@ -139,14 +130,7 @@ class BitReader:
         return 8 * len(self._data) - self.position
 
     def read(self, width: int) -> int:
-        """Read one unsigned number.
-
-        Args:
-            width: Bits, 0 to 62.
-
-        Raises:
-            TruncatedFileError: Fewer bits are left.
-        """
+        """Read one unsigned number; width and errors as for :meth:`read_array`."""
         return int(self.read_array(1, width)[0])
 
     def read_array(self, count: int, width: int) -> Integer[np.ndarray, " n"]:
@@ -168,10 +152,7 @@ class BitReader:
         return values
 
     def read_rice(self, parameter: int) -> int:
-        """Read a Rice code.
-
-        Args:
-            parameter: The one that it was written with.
+        """Read a Rice code of the parameter that it was written with.
 
         Raises:
             TruncatedFileError: The bits end inside the code.
@@ -181,10 +162,14 @@ class BitReader:
         quotient = self._count_run(1, RICE_ESCAPE)
         if quotient < RICE_ESCAPE:
             return (quotient << parameter) | self.read(parameter)
+        return (RICE_ESCAPE << parameter) + self.read_gamma() - 1
+
+    def read_gamma(self) -> int:
+        """Read a gamma code; errors as for :meth:`read_rice`."""
         length = self._count_run(0, MAX_FIELD_BITS)
         if length >= MAX_FIELD_BITS:
             raise CorruptFileError("a number in the file is longer than any that irec writes")
-        return (RICE_ESCAPE << parameter) + ((1 << length) | self.read(length)) - 1
+        return 1 << length | self.read(length)
 
     def read_varint(self) -> int:
         """Read a varint of up to 64 bits, which begins at a whole byte.
@@ -204,11 +189,7 @@ class BitReader:
         raise CorruptFileError("the file holds a malformed number")
 
     def read_bytes(self, count: int) -> bytes:
-        """Read whole bytes, which begin at a whole byte.
-
-        Raises:
-            TruncatedFileError: Fewer are left.
-        """
+        """Read whole bytes, which begin at one; raises TruncatedFileError where fewer are left."""
         assert self.position % 8 == 0
         self._check_left(8 * count)
         start = self.position // 8
@@ -221,11 +202,7 @@ class BitReader:
         return self._data[: self.position // 8]
 
     def align(self) -> None:
-        """Skips to the next whole byte.
-
-        Raises:
-            CorruptFileError: A skipped bit is not zero, as a writer leaves it.
-        """
+        """Skip to the next whole byte; raises CorruptFileError where a skipped bit is not zero."""
         if self.read(-self.position % 8):
             raise CorruptFileError("the padding bits are not zero")
 

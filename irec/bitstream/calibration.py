@@ -103,13 +103,7 @@ class Calibration(NamedTuple):
         return len(self._changes(before, n_channels)) - math.log2(chance)
 
     def write(self, encoder: ResidualEncoder, before: "Calibration", n_channels: int) -> None:
-        """Append to the pixels' stream.
-
-        Args:
-            encoder: Of the stream.
-            before: Calibration of the phase before; all zero at the first phase.
-            n_channels: Of the pixels that are coded: 1 or 3.
-        """
+        """Append to the pixels' stream of 1 or 3 channels; `before` is the phase before's."""
         encoder.add_bit(self != before, _CHANGE)
         if self != before:
             for bit in self._changes(before, n_channels):
@@ -119,11 +113,7 @@ class Calibration(NamedTuple):
     def read(
         cls, decoder: ResidualDecoder, before: "Calibration", n_channels: int
     ) -> "Calibration":
-        """Take from the pixels' stream what :meth:`write` appended.
-
-        Raises:
-            CorruptFileError: No encoder writes such numbers.
-        """
+        """Undo :meth:`write`; raises CorruptFileError where no encoder writes such numbers."""
         if not decoder.next_bit(_CHANGE):
             return before
         values = {

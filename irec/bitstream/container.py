@@ -87,14 +87,13 @@ def unpack(
     except (TruncatedFileError, CorruptFileError) as error:
         if header.profile.is_lossy and not allow_truncated and not _matches_checksum(data):
             # What is wrong with the first number that makes no sense helps nobody.
-            if isinstance(error, CorruptFileError):
-                raise CorruptFileError(
-                    "the file is damaged: it does not match its checksum"
-                ) from error
-            raise CorruptFileError(
-                "the file ends early, or its first bytes are damaged; decompress --allow-truncated "
-                "shows what is there"
-            ) from error
+            reason = "the file is damaged: it does not match its checksum"
+            if isinstance(error, TruncatedFileError):
+                reason = (
+                    "the file ends early, or its first bytes are damaged; decompress "
+                    "--allow-truncated shows what is there"
+                )
+            raise CorruptFileError(reason) from error
         raise
     if stream.is_whole and reader.bits_left:
         raise CorruptFileError(f"{reader.bits_left // 8} bytes follow the end of the file")

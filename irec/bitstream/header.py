@@ -182,12 +182,5 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """Read the header; needs no model, and no more than the beginning of a file.
-
-    Args:
-        data: The file's bytes, or its beginning.
-
-    Raises:
-        BitstreamError: As :meth:`Header.read`.
-    """
+    """Read the header of a file or of its beginning; needs no model, errors as of Header.read."""
     return Header.read(BitReader(data[:MAX_HEADER_BYTES]))

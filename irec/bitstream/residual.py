@@ -49,15 +49,7 @@ class ResidualEncoder:
         self._n_values = 0
 
     def add(self, pixels: UInt8[np.ndarray, "c h w"], parameters: QuantisedParameters) -> None:
-        """Append one tile.
-
-        Args:
-            pixels: uint8, shape [C, H, W].
-            parameters: Of the same shape.
-
-        Raises:
-            InvalidParameterError: The shapes differ or the pixels are not uint8.
-        """
+        """Append one tile; InvalidParameterError where shapes differ or pixels are not uint8."""
         if pixels.shape != parameters.shape or pixels.dtype != np.uint8:
             raise InvalidParameterError(
                 f"pixels {pixels.shape} {pixels.dtype}, parameters {parameters.shape}"
@@ -108,9 +100,6 @@ class ResidualDecoder:
         Args:
             parameters: Of the tile, equal to the encoder's in every integer.
 
-        Returns:
-            Pixels, uint8, shape [C, H, W].
-
         Raises:
             CorruptFileError: No encoder makes such a stream; or it is shorter than any encoding of
                 so many values.
@@ -123,11 +112,7 @@ class ResidualDecoder:
         return pixels.reshape(parameters.shape)
 
     def next_bit(self, chance: int) -> bool:
-        """Decode what :meth:`ResidualEncoder.add_bit` appended.
-
-        Raises:
-            CorruptFileError: No encoder makes such a stream.
-        """
+        """Decode what :meth:`ResidualEncoder.add_bit` appended; errors as of :meth:`next`."""
         return bool(self._decisions(np.array([chance]))[0])
 
     def _decisions(self, ones: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:

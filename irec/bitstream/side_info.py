@@ -84,7 +84,7 @@ def write_side_info(
     """Write one tile's side information.
 
     Args:
-        writer: Receives the bits.
+        writer: Of the file.
         tensors: (number of steps, rho index) of each tensor; a tensor without steps has rho 0.
         model: What is usual.
         tile_pixels: Height x width of the tile as the model sees it.
@@ -112,12 +112,7 @@ def write_side_info(
 def read_side_info(
     reader: BitReader, model: SideInfoModel, tile_pixels: int
 ) -> list[tuple[int, int]]:
-    """Read one tile's side information: (number of steps, rho index) of each tensor.
-
-    Args:
-        reader: Gives the bits.
-        model: As it was written with.
-        tile_pixels: As it was written with.
+    """Read what :func:`write_side_info` wrote, with the same model and pixels.
 
     Raises:
         TruncatedFileError: The bits end.

@@ -24,14 +24,7 @@ _RAW_DEFLATE = -15
 
 
 def compress_alpha(plane: UInt8[np.ndarray, "h w"]) -> bytes:
-    """Compresses a plane.
-
-    Args:
-        plane: uint8, shape [H, W].
-
-    Returns:
-        One byte that names the filter, then raw deflate data.
-    """
+    """Return one byte that names the filter of the plane, then raw deflate data."""
     candidates = (
         bytes([kind]) + _deflated(_filter(plane, kind).tobytes()) for kind in range(_N_FILTERS)
     )
@@ -39,15 +32,7 @@ def compress_alpha(plane: UInt8[np.ndarray, "h w"]) -> bytes:
 
 
 def decompress_alpha(data: bytes, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    """Decompresses what ``compress_alpha`` made; never inflates more than the plane's size.
-
-    Args:
-        data: The section's bytes.
-        height: Pixels.
-        width: Pixels.
-
-    Returns:
-        The plane, uint8, shape [height, width].
+    """Undo ``compress_alpha``; never inflates more than a plane of `height` x `width` pixels.
 
     Raises:
         TruncatedFileError: The data end before the plane does.
@@ -159,13 +144,7 @@ def store(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
 def load_stored(
     data: bytes, height: int, width: int, n_channels: int
 ) -> UInt8[np.ndarray, "h w c"]:
-    """Undo ``store``; no image of another size is decoded.
-
-    Args:
-        data: The section's bytes.
-        height: Pixels.
-        width: Pixels.
-        n_channels: Of the image, alpha included.
+    """Undo ``store``; no image of another size is decoded. Alpha is one of the channels.
 
     Raises:
         CorruptFileError: The data are damaged or hold another image.

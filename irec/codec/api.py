@@ -1,14 +1,19 @@
 """The functions that most people need: an image in, bytes out, and back."""
 
 import functools
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
 from irec.bitstream import STORED, Profile, read_header
-from irec.codec.base import Codec, checked_device
+from irec.codec.arguments import (
+    checked_bytes,
+    checked_checkpoint,
+    checked_device,
+    checked_number,
+)
+from irec.codec.base import Codec
 from irec.codec.encoded import Encoded, FileDescription
 from irec.codec.stored import StoredCodec
 from irec.coding import SearchSettings
@@ -78,13 +83,13 @@ def compress(
         )
     if n_given > 1:
         raise InvalidParameterError("quality, target_bpp and target_psnr exclude each other")
-    quality = _checked_number(quality, "quality")
-    target_bpp = _checked_number(target_bpp, "target_bpp")
-    target_psnr = _checked_number(target_psnr, "target_psnr")
+    quality = checked_number(quality, "quality")
+    target_bpp = checked_number(target_bpp, "target_bpp")
+    target_psnr = checked_number(target_psnr, "target_psnr")
     SearchSettings.from_effort(effort)  # names a wrong one
     pixels = from_any(image)
     codec = load_codec(
-        _checked_checkpoint(checkpoint),
+        checked_checkpoint(checkpoint),
         lossy=lossy,
         effort=int(effort),
         verify=verify,
@@ -161,12 +166,12 @@ def decompress(
         CheckpointError: There is no such checkpoint.
         UnsupportedImageError: The image has more than `max_pixels`.
     """
-    data = _checked_bytes(data)
+    data = checked_bytes(data)
     header = read_header(data)
     multiple = multiple_of(header.profile)
     check_size(header.width, header.height, max_pixels, "the file's image", multiple)
     codec = codec_for(
-        data, checkpoint=_checked_checkpoint(checkpoint), device=str(checked_device(device))
+        data, checkpoint=checked_checkpoint(checkpoint), device=str(checked_device(device))
     )
     return codec.decode(data, allow_truncated)
 
@@ -236,31 +241,3 @@ def make_codec(checkpoint: Checkpoint, **options: object) -> Codec:
 def _decoder(fingerprint: bytes, checkpoint: str | None, device: str) -> Codec:
     found = find_checkpoint(fingerprint) if checkpoint is None else load_checkpoint(checkpoint)
     return make_codec(found, device=device)
-
-
-def _checked_bytes(data: Any) -> bytes:
-    """Return the bytes of a file, from whatever holds bytes."""
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise InvalidParameterError(
-            f"a {type(data).__name__}, but a file's bytes are needed, as open(path, 'rb').read() "
-            "gives them"
-        )
-    return bytes(data)
-
-
-def _checked_number(value: Any, name: str) -> float | None:
-    """Return a number, or None."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise InvalidParameterError(f"{name} is {value!r}, but a number is needed")
-    return float(value)
-
-
-def _checked_checkpoint(checkpoint: Any) -> str | None:
-    """Return a checkpoint's name or path, or None."""
-    if checkpoint is not None and not isinstance(checkpoint, str | Path):
-        raise InvalidParameterError(
-            f"checkpoint is {checkpoint!r}, but a name, or the path of a folder, is needed"
-        )
-    return None if checkpoint is None else str(checkpoint)

@@ -5,7 +5,7 @@ import copy
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from irec.bitstream import (
     shortest_beginning,
     unpack,
 )
+from irec.codec.arguments import checked_device
 from irec.codec.encoded import Encoded, FileDescription, Ideal
 from irec.codec.latent_sources import NotingSource
 from irec.codec.tiles import MAX_PIXELS, Planes, Tile, join_planes, split_planes, tiles_of
@@ -49,28 +50,21 @@ from irec.models.checkpoint import Checkpoint, CodingStatistics, checksum_of
 from irec.models.exact import neutral_torch
 from irec.models.sources import LatentSource
 
-
-class Known(NamedTuple):
-    """An image whose ideal is asked for, and the findings of its file, None where there is none."""
-
-    planes: Planes
-    findings: Any
+#: An image taken apart, and the findings of its file, None where there is none.
+Known = tuple[Planes, Any]
 
 
 class Codec(abc.ABC):
     """Compresses images with one checkpoint; a subclass says how, for one kind of model.
+
+    What it is made with can be read from attributes of the same names.
 
     Attributes:
         profile: Of the files that the codec makes and reads.
         network: Class of the models that it takes.
         measure_statistics: From a model in float32 and typical images, uint8 [h, w, 3], to what is
             usual when its latent tensors are coded; DataError where no image is large enough.
-        checkpoint: The model; decoding needs the same.
-        search: How hard the encoder looks.
-        seed: Of the shared randomness of new files.
-        effort: The same as a number, 1 to 9.
-        verify: Whether every new file is decoded and compared before it is returned.
-        device: Where model and search run.
+        search: How hard the encoder looks, as the effort says.
     """
 
     profile: ClassVar[Profile]
@@ -112,7 +106,7 @@ class Codec(abc.ABC):
         self.seed = seed
         self.verify = verify
         self.device = checked_device(device)
-        self._prepare()
+        self._model = self._coding_model()
 
     @property
     def name(self) -> str:
@@ -231,7 +225,7 @@ class Codec(abc.ABC):
         Returns:
             One pair for each tensor of a file, [1, c, h, w].
         """
-        source = NotingSource(torch.Generator(self.device).manual_seed(0))
+        source = NotingSource(self.device)
         self._draw(split_planes(image), self._quality_index(quality), source)
         return source.pairs
 
@@ -248,10 +242,8 @@ class Codec(abc.ABC):
         """As :meth:`ideal`, of several images."""
         index = self._quality_index(quality)
         findings = [one.findings for one in encoded] if encoded else [None] * len(images)
-        known = [
-            Known(split_planes(image), found) for image, found in zip(images, findings, strict=True)
-        ]
-        return self._ideal(known, index, n_samples, seed)
+        known = zip(map(split_planes, images), findings, strict=True)
+        return self._ideal(list(known), index, n_samples, seed)
 
     def attach(self, encoded: Encoded, metadata: Metadata) -> Encoded:
         """Put metadata into a new file, which holds none yet; its pixels stay as they are.
@@ -264,7 +256,7 @@ class Codec(abc.ABC):
         stream = self.unpack(encoded.data)
         stream.header = replace(stream.header, has_metadata=True)
         stream.metadata = compress_metadata(metadata)
-        with_metadata = self._finish(stream, encoded.pixels, encoded.quality)
+        with_metadata = self._finish(stream, encoded.pixels)
         # What was verified is still there: without the metadata it gives the same bytes again.
         again = self.unpack(with_metadata.data)
         again.header, again.metadata = replace(again.header, has_metadata=False), None
@@ -312,17 +304,18 @@ class Codec(abc.ABC):
 
     @abc.abstractmethod
     def _ideal(
-        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
+        self, images: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
         """Do what :meth:`ideal_batch` says."""
-
-    def _prepare(self) -> None:
-        """Make what a kind of codec needs of its checkpoint; the last step of setting up."""
-        self._model = self._coding_model()
 
     def _coding_model(self) -> Any:
         """Return a new copy of the model as it codes."""
         return self._copy_of_model(torch.float64)
+
+    @functools.cached_property
+    def _estimator(self) -> Any:
+        """The model for all that may differ by rounding."""
+        return self._copy_of_model(torch.float32)
 
     @functools.cached_property
     def _checksum(self) -> int:
@@ -364,17 +357,10 @@ class Codec(abc.ABC):
         return TilePlan(side_info, tuple(tile.padded_pixels for tile in tiles))
 
     def _copy_of_model(self, dtype: torch.dtype) -> Any:
-        """Return the model on the device: float64 codes, float32 is where rounding may differ."""
+        """Return the model on the device."""
         # Weights born in inference mode, in which Lightning predicts, take part in no gradient.
         with torch.inference_mode(False):
             return copy.deepcopy(self.checkpoint.model).to(self.device, dtype)
-
-    def _finish(
-        self, stream: Bitstream, pixels: UInt8[np.ndarray, "h w c"], quality: float | None = None
-    ) -> Encoded:
-        """Pack a new file."""
-        data = pack(stream, self._tile_plan(stream.header))
-        return Encoded(data, stream.sizes, pixels, quality)
 
     def _pack(
         self,
@@ -383,42 +369,37 @@ class Codec(abc.ABC):
         pixels: UInt8[np.ndarray, "h w c"],
         residual: bytes = b"",
         quality_index: int = 0,
-        quality: float | None = None,
     ) -> Encoded:
         """Make the file of an image whose tiles are coded; `pixels` are what it decodes to."""
-        fingerprint, (height, width) = self.checkpoint.fingerprint, planes.size
-        header = Header(
-            self.profile, fingerprint, height, width, planes.colour, self.seed, quality_index
-        )
+        fingerprint, size = self.checkpoint.fingerprint, planes.size
+        header = Header(self.profile, fingerprint, *size, planes.colour, self.seed, quality_index)
         alpha = None if planes.alpha is None else compress_alpha(planes.alpha)
         checksum = pixel_checksum(planes.all_channels) if self.profile.has_residual else 0
-        return self._finish(Bitstream(header, tiles, residual, alpha, checksum), pixels, quality)
+        return self._finish(Bitstream(header, tiles, residual, alpha, checksum), pixels)
+
+    def _finish(self, stream: Bitstream, pixels: UInt8[np.ndarray, "h w c"]) -> Encoded:
+        data = pack(stream, self._tile_plan(stream.header))
+        return Encoded(data, stream.sizes, pixels, self._quality_of(stream.header)[0])
 
     def _with_alpha(self, stream: Bitstream, coded: UInt8[np.ndarray, "c h w"]) -> Planes:
         """Put what the model coded and the file's alpha plane together."""
-        header, alpha = stream.header, None
-        if stream.alpha is not None:
-            alpha = decompress_alpha(stream.alpha, header.height, header.width)
+        header, data = stream.header, stream.alpha
+        alpha = None if data is None else decompress_alpha(data, header.height, header.width)
         return Planes(header.colour, coded, alpha)
 
     def _verified(self, files: list[Encoded]) -> list[Encoded]:
         """Return new files; none is handed out that others would decode to something else."""
         self._check_weights()
-        if self.verify:
-            for one in files:
-                self._verify(one)
+        for one in files if self.verify else ():
+            try:
+                is_same = np.array_equal(self.decode(one.data), one.pixels)
+            except BitstreamError as error:
+                raise IrecError(
+                    f"the new file does not decode ({error}); please report this"
+                ) from error
+            if not is_same:
+                raise IrecError("the new file decodes to other pixels; please report this")
         return files
-
-    def _verify(self, encoded: Encoded) -> None:
-        """Decode a new file, and compare with what was expected."""
-        try:
-            is_same = np.array_equal(self.decode(encoded.data), encoded.pixels)
-        except BitstreamError as error:
-            raise IrecError(
-                f"the new file does not decode ({error}); please report this"
-            ) from error
-        if not is_same:
-            raise IrecError("the new file decodes to other pixels; please report this")
 
     def _plan(self, header: Header) -> TilePlan:
         """Return what model and header together say about a file; the container's parser asks."""
@@ -436,19 +417,3 @@ class Codec(abc.ABC):
                 f"the header claims {header.width}x{header.height} pixels; irec codes {MAX_PIXELS}"
             )
         return self._tile_plan(header)
-
-
-def checked_device(device: Any) -> torch.device:
-    """Return a device that is there and that irec computes on."""
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise InvalidParameterError(f"device is {device!r}; 'cpu' and 'cuda' are known") from error
-    if found.type not in ("cpu", "cuda"):
-        raise InvalidParameterError(f"device is {device!r}; irec computes on 'cpu' or 'cuda'")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise InvalidParameterError(
-            f"device is {device!r}, but PyTorch finds {torch.cuda.device_count()} GPUs that it can "
-            "use; take 'cpu'"
-        )
-    return found

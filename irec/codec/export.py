@@ -23,7 +23,7 @@ from irec.models.lattice_rvae import LatticeRVAE
 from irec.models.lossy_model import LossyModel
 from irec.models.registry import ModelConfig, build, kind_of, recognise
 from irec.models.rvae import RVAE
-from irec.models.sources import KnownPixels, LatentSource, PosteriorSampler
+from irec.models.sources import KnownPixels
 
 _RVAE_PATCH, _N_RVAE_PATCHES, _RVAE_BATCH = 32, 128, 16
 _LATTICE_PATCH, _N_LATTICE_PATCHES = 128, 32
@@ -104,9 +104,9 @@ def measure_lossless(
     patches = _patches(images, _RVAE_PATCH, _N_RVAE_PATCHES)
     sources = []
     for batch in patches.split(_RVAE_BATCH):
-        sources.append(_noting_source())
+        sources.append(NotingSource())
         model(batch, sources[-1])
-    return _medians(sources, LOSSLESS.coder, model.n_latent_tensors, REFERENCE_PIXELS)
+    return _medians(sources, LOSSLESS.coder, _RVAE_PATCH**2)
 
 
 @torch.inference_mode()
@@ -118,10 +118,10 @@ def measure_lattice(
         return CodingStatistics((), ())
     sources = []
     for batch in _patches(images, _LATTICE_PATCH, _N_LATTICE_PATCHES).split(1):
-        sources.append(_noting_source())
+        sources.append(NotingSource())
         size = (_LATTICE_PATCH, _LATTICE_PATCH)
         model.generate(sources[-1], KnownPixels(batch), size, torch.zeros(1), batch)
-    return _medians(sources, LATTICE.coder, model.n_latent_tensors, _LATTICE_PATCH**2)
+    return _medians(sources, LATTICE.coder, _LATTICE_PATCH**2)
 
 
 @torch.inference_mode()
@@ -136,12 +136,7 @@ def measure_lossy(
     is_one = model.n_latent_tensors == _N_TENSORS_WITH_ONE_Z1
     groups = _channel_groups(model, patches) if is_one else ()
     of_anchors = [
-        _medians(
-            [_lossy_source(model, patches, anchor, groups)],
-            LOSSY.coder,
-            model.n_latent_tensors - 1 + max(1, len(groups)),
-            _LOSSY_PATCH**2,
-        )
+        _medians([_drawn(model, patches, anchor, groups)], LOSSY.coder, _LOSSY_PATCH**2)
         for anchor in range(len(model.config.lambdas))
     ]
     return CodingStatistics(
@@ -155,9 +150,7 @@ def _channel_groups(model: LossyModel, patches: Tensor) -> tuple[tuple[int, ...]
     """Channels of z1 in groups that hold about as much KL each, the most telling first."""
     shares = torch.zeros(model.config.latent_channels, dtype=torch.float64)
     for anchor in range(len(model.config.lambdas)):
-        source = PosteriorSampler(torch.Generator().manual_seed(0))
-        _generate_latents(model, patches, anchor, source)
-        kl = source.kl_nats[-1].double().sum((0, 2, 3))
+        kl = _drawn(model, patches, anchor).kl_nats[-1].double().sum((0, 2, 3))
         shares += kl / kl.sum().clamp(min=1e-9)
     order = shares.argsort(descending=True, stable=True)
     before = shares[order].cumsum(0) - shares[order]
@@ -166,33 +159,24 @@ def _channel_groups(model: LossyModel, patches: Tensor) -> tuple[tuple[int, ...]
     return tuple(tuple(channels) for channels in found if channels)
 
 
-def _noting_source() -> NotingSource:
-    return NotingSource(torch.Generator().manual_seed(0))
-
-
-def _lossy_source(
-    model: LossyModel, patches: Tensor, anchor: int, groups: tuple[tuple[int, ...], ...]
+def _drawn(
+    model: LossyModel, patches: Tensor, anchor: int, groups: Sequence[Sequence[int]] = ()
 ) -> NotingSource:
-    source = _noting_source()
+    """Run the generative pass at one of the anchors."""
+    source = NotingSource()
     grouped = GroupedSource(source, model.n_latent_tensors - 1, groups)
-    _generate_latents(model, patches, anchor, grouped)
+    anchor_position = torch.full((len(patches),), float(anchor))
+    height, width = patches.shape[2:]
+    model.latents(grouped, model.infer(patches, anchor_position), height, width, anchor_position)
     return source
 
 
-def _generate_latents(
-    model: LossyModel, patches: Tensor, anchor: int, source: LatentSource
-) -> None:
-    height, width = patches.shape[2:]
-    anchor_position = torch.full((len(patches),), float(anchor))
-    model.latents(source, model.infer(patches, anchor_position), height, width, anchor_position)
-
-
 def _medians(
-    sources: Sequence[NotingSource], coder: CoderSettings, n_tensors: int, n_pixels: int
+    sources: Sequence[NotingSource], coder: CoderSettings, n_pixels: int
 ) -> CodingStatistics:
+    """Of each latent tensor of patches of so many pixels, drawn by any number of passes."""
     steps, rhos = [], []
-    for tensor in range(n_tensors):
-        pairs = [source.pairs[tensor] for source in sources]
+    for pairs in zip(*(source.pairs for source in sources), strict=True):
         plans = [plan for pair in pairs for plan in planned_steps(*pair, coder=coder)]
         median = float(np.median([n_steps for n_steps, _ in plans]))
         steps.append(median * REFERENCE_PIXELS / n_pixels)

@@ -8,6 +8,7 @@ matters most.
 """
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 import torch
@@ -27,57 +28,71 @@ from irec.models.sources import LatentSource, PosteriorSampler
 from irec.progress import Progress
 
 
-class EncodingSource:
+@dataclass
+class DecodingSource:
+    """Decodes the latent tensors of a batch.
+
+    Attributes:
+        seed: Of the shared randomness, the encoder's.
+        coder: What encoder and decoder agree on.
+        codes: Of the batch for each latent tensor, in the order of the pass.
+        allow_prefix: Whether codes may lack their end.
+    """
+
+    seed: int
+    coder: CoderSettings
+    codes: list[list[TensorCode]] = field(default_factory=list)
+    allow_prefix: bool = False
+
+    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
+        """Return a latent tensor; raises CorruptFileError for an impossible code."""
+        return decode_batch(
+            self.codes[tensor],
+            prior,
+            self.seed,
+            tensor=tensor,
+            coder=self.coder,
+            allow_prefix=self.allow_prefix,
+        )
+
+
+@dataclass
+class EncodingSource(DecodingSource):
     """Codes a sample of each posterior, and hands on what the decoder will decode.
 
     Attributes:
-        codes: The codes of the batch for each latent tensor, in the order of the pass.
+        search: How hard to look.
+        progress: Hears of each tensor.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        coder: CoderSettings,
-        search: SearchSettings,
-        progress: Progress | None = None,
-    ) -> None:
-        """Set up the source; the decoder needs the same `seed` and `coder`.
-
-        Args:
-            seed: Of the shared randomness.
-            coder: What encoder and decoder agree on.
-            search: How hard to look.
-            progress: Hears of each tensor.
-        """
-        self.seed = seed
-        self.coder = coder
-        self.search = search
-        self.progress = progress
-        self.codes: list[list[TensorCode]] = []
+    _: KW_ONLY
+    search: SearchSettings
+    progress: Progress | None = None
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
         """Encode, then decode by the decoder's own function: z is equal to the last bit."""
         if posterior is None:
             raise ValueError("EncodingSource needs a posterior: run the inference pass first")
-        codes = encode_batch(
-            posterior, prior, self.seed, tensor=tensor, coder=self.coder, search=self.search
+        self.codes.append(
+            encode_batch(
+                posterior, prior, self.seed, tensor=tensor, coder=self.coder, search=self.search
+            )
         )
-        self.codes.append(codes)
         if self.progress is not None:
             self.progress.add(1)
-        return decode_batch(codes, prior, self.seed, tensor=tensor, coder=self.coder)
+        return super().__call__(prior, posterior, tensor)
 
 
 class NotingSource(PosteriorSampler):
-    """Draws from the posteriors, and notes what they and their priors are.
+    """Draws from the posteriors, always the same, and notes what they and their priors are.
 
     Attributes:
         pairs: Posterior and prior of each call.
     """
 
-    def __init__(self, generator: torch.Generator) -> None:
-        """Set up the source."""
-        super().__init__(generator)
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        """Set up the source; `device` is that of the model."""
+        super().__init__(torch.Generator(device).manual_seed(0))
         self.pairs: list[tuple[Normal, Normal]] = []
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
@@ -88,66 +103,30 @@ class NotingSource(PosteriorSampler):
         return sample
 
 
-class DecodingSource:
-    """Decodes the latent tensors of a batch."""
-
-    def __init__(
-        self,
-        codes: Sequence[list[TensorCode]],
-        seed: int,
-        coder: CoderSettings,
-        allow_prefix: bool = False,
-    ) -> None:
-        """Set up the source.
-
-        Args:
-            codes: As :attr:`EncodingSource.codes`.
-            seed: The encoder's.
-            coder: The encoder's.
-            allow_prefix: Whether codes may lack their end.
-        """
-        self.seed = seed
-        self.coder = coder
-        self.allow_prefix = allow_prefix
-        self._codes = codes
-
-    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
-        """Return a latent tensor; raises CorruptFileError for an impossible code."""
-        return decode_batch(
-            self._codes[tensor],
-            prior,
-            self.seed,
-            tensor=tensor,
-            coder=self.coder,
-            allow_prefix=self.allow_prefix,
-        )
-
-
+@dataclass
 class GroupedSource:
-    """Hands the channels of the last latent tensor to another source group by group."""
+    """Hands the channels of the last latent tensor to another source group by group.
 
-    def __init__(self, inner: LatentSource, split: int, groups: Sequence[Sequence[int]]) -> None:
-        """Set up the source for one generative pass.
+    Attributes:
+        inner: Sees the model's tensors but the last, and then its groups.
+        split: Number of the model's last tensor.
+        groups: Channels of each group; every channel is in one of them. Where there are none, the
+            last tensor is not split.
+    """
 
-        Args:
-            inner: Sees the model's tensors but the last, and then its groups.
-            split: Number of the model's last tensor.
-            groups: Channels of each group; every channel is in one of them. None means that the
-                last tensor is not split.
-        """
-        self._inner = inner
-        self._split = split
-        self._groups = groups
+    inner: LatentSource
+    split: int
+    groups: Sequence[Sequence[int]]
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
         """Return a latent tensor; the groups of the last one take the numbers from its own on."""
-        if tensor != self._split or not self._groups:
-            return self._inner(prior, posterior, tensor)
+        if tensor != self.split or not self.groups:
+            return self.inner(prior, posterior, tensor)
         z = torch.empty_like(prior.loc)
-        for number, group in enumerate(self._groups, start=tensor):
+        for number, group in enumerate(self.groups, start=tensor):
             channels = list(group)
             own = None if posterior is None else _channels(posterior, channels)
-            z[:, channels] = self._inner(_channels(prior, channels), own, number)
+            z[:, channels] = self.inner(_channels(prior, channels), own, number)
         return z
 
 

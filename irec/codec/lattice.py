@@ -7,7 +7,7 @@ is run tile by tile, and each phase's pixels go to or come from the range coder 
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,27 +36,21 @@ from irec.models.sources import KnownPixels, LatentSource, PixelSource, Place, P
 from irec.progress import Progress
 
 
+@dataclass
 class CalibratingPixels:
     """A pixel source that knows the pixels of one tile, and calibrates each phase by them.
 
     Attributes:
+        pixels: Of the tile; c is 1 of a grey image, else 3.
+        found: Calibrations of the phases that have pixels, where they were chosen before.
         bits: What the pixels so far cost under the calibrated mixtures, not rounded.
         calibrations: Of the phases so far that have pixels.
     """
 
-    def __init__(
-        self, pixels: UInt8[np.ndarray, "c h w"], found: Sequence[Calibration] | None = None
-    ) -> None:
-        """Set up the source.
-
-        Args:
-            pixels: Of the tile; c is 1 of a grey image, else 3.
-            found: Calibrations of the phases that have pixels, where they were chosen before.
-        """
-        self.pixels = pixels
-        self.bits = 0.0
-        self.calibrations: list[Calibration] = []
-        self._found = found
+    pixels: UInt8[np.ndarray, "c h w"]
+    found: Sequence[Calibration] | None = None
+    bits: float = 0.0
+    calibrations: list[Calibration] = field(default_factory=list)
 
     def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Return the true pixels."""
@@ -65,81 +59,68 @@ class CalibratingPixels:
         if pixels.size:
             given = parameters.cropped(*pixels.shape[1:])
             before = self.calibrations[-1] if self.calibrations else Calibration()
-            if self._found is None:
+            if self.found is None:
                 new = fitted_calibration(values, len(pixels), given, before)
             else:
-                new = self._found[len(self.calibrations)]
-            self._take(pixels, given, before, new)
+                new = self.found[len(self.calibrations)]
             self.calibrations.append(new)
+            self._take(pixels, given, before)
         return values
 
     def _take(
-        self,
-        pixels: UInt8[np.ndarray, "c h w"],
-        given: LogisticParameters,
-        before: Calibration,
-        new: Calibration,
+        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, before: Calibration
     ) -> None:
-        """Do with a phase what the source is for; its calibration has been chosen."""
-        steps, values = torch.tensor(new).to(given.mean), for_model(pixels, given.mean)
-        self.bits += float(calibrated_bits(given, steps, values, len(pixels)))
+        """Do with a phase what the source is for; its calibration is the last."""
+        steps, values = torch.tensor(self.calibrations[-1]), for_model(pixels, given.mean)
+        self.bits += float(calibrated_bits(given, steps.to(values), values, len(pixels)))
 
 
+@dataclass
 class EncodingPixels(CalibratingPixels):
-    """A pixel source that codes the pixels of one tile."""
+    """A pixel source that codes the pixels of one tile.
 
-    def __init__(
-        self, encoder: ResidualEncoder, pixels: UInt8[np.ndarray, "c h w"], progress: Progress
-    ) -> None:
-        """Set up the source.
+    Attributes:
+        encoder: That the pixels go to.
+        progress: Hears of each value.
+    """
 
-        Args:
-            encoder: That the pixels go to.
-            pixels: Of the tile; c is 1 of a grey image, else 3.
-            progress: Hears of each value.
-        """
-        super().__init__(pixels)
-        self.encoder = encoder
-        self.progress = progress
+    _: KW_ONLY
+    encoder: ResidualEncoder
+    progress: Progress
 
     def _take(
-        self,
-        pixels: UInt8[np.ndarray, "c h w"],
-        given: LogisticParameters,
-        before: Calibration,
-        new: Calibration,
+        self, pixels: UInt8[np.ndarray, "c h w"], given: LogisticParameters, before: Calibration
     ) -> None:
+        new = self.calibrations[-1]
         new.write(self.encoder, before, len(pixels))
         self.encoder.add(pixels, new.apply(quantise(for_coder(given, 0, *pixels.shape), 0)))
         self.progress.add(pixels.size)
 
 
+@dataclass
 class DecodingPixels:
-    """A pixel source that decodes the pixels of one tile."""
+    """A pixel source that decodes the pixels of one tile.
 
-    def __init__(
-        self, decoder: ResidualDecoder, shape: tuple[int, int, int], progress: Progress
-    ) -> None:
-        """Set up the source.
+    Attributes:
+        decoder: That the pixels come from.
+        shape: Of the tile: channels that are coded, height, width.
+        progress: Hears of each value.
+        calibration: Of the last phase that had pixels.
+    """
 
-        Args:
-            decoder: That the pixels come from.
-            shape: Of the tile: channels that are coded, height, width.
-            progress: Hears of each value.
-        """
-        self.decoder = decoder
-        self.shape = shape
-        self.progress = progress
-        self._calibration = Calibration()
+    decoder: ResidualDecoder
+    shape: tuple[int, int, int]
+    progress: Progress
+    calibration: Calibration = field(default_factory=Calibration)
 
     def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Decode these pixels."""
         shape = place.cut(np.broadcast_to(np.uint8(0), self.shape)).shape
         pixels = np.zeros(shape, np.uint8)
         if pixels.size:
-            self._calibration = Calibration.read(self.decoder, self._calibration, shape[0])
+            self.calibration = Calibration.read(self.decoder, self.calibration, shape[0])
             mixtures = quantise(for_coder(parameters, 0, *shape), 0)
-            pixels = self.decoder.next(self._calibration.apply(mixtures))
+            pixels = self.decoder.next(self.calibration.apply(mixtures))
         self.progress.add(pixels.size)
         return for_model(pixels, parameters.mean)
 
@@ -171,8 +152,8 @@ class LatticeCodec(Codec):
         tiles, calibrations = [], []
         for tile in self._tiles(*planes.size):
             pixels = tile.cut(planes.coded)
-            latents = EncodingSource(self.seed, self.profile.coder, self.search)
-            source = EncodingPixels(residual, pixels, progress)
+            latents = EncodingSource(self.seed, self.profile.coder, search=self.search)
+            source = EncodingPixels(pixels, encoder=residual, progress=progress)
             self._generate(latents, source, pixels.shape, pixels)
             tiles.append(TileCode([codes[0] for codes in latents.codes]))
             calibrations.append(source.calibrations)
@@ -187,36 +168,26 @@ class LatticeCodec(Codec):
         tiles = self._tiles(header.height, header.width)
         for tile, code in zip(tiles, stream.tiles, strict=True):
             shape = (n_channels, tile.height, tile.width)
-            latents = DecodingSource(
-                [[tensor] for tensor in code.tensors], header.seed, self.profile.coder
-            )
+            codes = [[tensor] for tensor in code.tensors]
+            latents = DecodingSource(header.seed, self.profile.coder, codes)
             image = self._generate(latents, DecodingPixels(residual, shape, progress), shape)
             tile.cut(coded)[:] = image[0, :n_channels].to(torch.uint8).cpu().numpy()
         return self._with_alpha(stream, coded)
 
     def _ideal(
-        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
+        self, images: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
-        if self._model.n_latent_tensors == 0:
-            n_samples = 1  # all would be the same
-        return [
-            self._ideal_of_one(planes, n_samples, seed, calibrations)
-            for planes, calibrations in known
-        ]
-
-    def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
-        for tile in self._tiles(*planes.size):
-            pixels = tile.cut(planes.coded)
-            known = KnownPixels(for_model(pixels, self._model.top), len(pixels))
-            self._generate(source, known, pixels.shape, pixels)
+        return [self._ideal_of_one(*image, n_samples, seed) for image in images]
 
     def _ideal_of_one(
         self,
         planes: Planes,
+        calibrations: Sequence[Sequence[Calibration]] | None,
         n_samples: int,
         seed: int,
-        calibrations: Sequence[Sequence[Calibration]] | None,
     ) -> Ideal:
+        if self._model.n_latent_tensors == 0:
+            n_samples = 1  # all would be the same
         generator = torch.Generator(self.device).manual_seed(seed)
         kl = likelihood = 0.0
         for number, tile in enumerate(self._tiles(*planes.size)):
@@ -224,12 +195,17 @@ class LatticeCodec(Codec):
             found = None if calibrations is None else calibrations[number]
             for _ in range(n_samples):
                 # In the arithmetic of the files: float32 would differ by a thousandth.
-                latents = PosteriorSampler(generator)
-                known = CalibratingPixels(pixels, found)
+                latents, known = PosteriorSampler(generator), CalibratingPixels(pixels, found)
                 self._generate(latents, known, pixels.shape, pixels)
                 kl += sum(one.double().sum().item() for one in latents.kl_nats)
                 likelihood += known.bits
         return Ideal(kl / (n_samples * math.log(2.0)), likelihood / n_samples)
+
+    def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
+        for tile in self._tiles(*planes.size):
+            pixels = tile.cut(planes.coded)
+            known = KnownPixels(for_model(pixels, self._model.top), len(pixels))
+            self._generate(source, known, pixels.shape, pixels)
 
     def _generate(
         self,

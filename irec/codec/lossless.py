@@ -39,11 +39,6 @@ class LosslessCodec(Codec):
     network = RVAE
     measure_statistics = staticmethod(measure_lossless)
 
-    def _prepare(self) -> None:
-        """Copy the model for all that may differ by rounding, too."""
-        super()._prepare()
-        self._estimator = self._copy_of_model(torch.float32)
-
     def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
         """Search images of the same size, one after the other, together."""
         tile_codes: list[list[TileCode]] = [[] for _ in planes]
@@ -77,11 +72,11 @@ class LosslessCodec(Codec):
         return self._with_alpha(stream, coded)
 
     def _ideal(
-        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
+        self, images: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
         generator = torch.Generator(self.device).manual_seed(seed)
-        sums = np.zeros((len(known), 2))
-        for batch in self._batches([one.planes for one in known]):
+        sums = np.zeros((len(images), 2))
+        for batch in self._batches([planes for planes, _ in images]):
             pixels = pixels_of(batch, self.device).float()
             for _ in range(n_samples):
                 source = PosteriorSampler(generator)
@@ -106,7 +101,7 @@ class LosslessCodec(Codec):
     def _encode_tiles(
         self, batch: list[TileWork]
     ) -> Iterator[tuple[TileWork, TileCode, LogisticParameters]]:
-        source = EncodingSource(self.seed, self.profile.coder, self.search)
+        source = EncodingSource(self.seed, self.profile.coder, search=self.search)
         with torch.autocast(self.device.type, enabled=False):
             parameters = self._model(pixels_of(batch, self.device), source)
         for index, work in enumerate(batch):
@@ -118,12 +113,10 @@ class LosslessCodec(Codec):
         self, batch: list[TileWork], codes: Sequence[TileCode], seed: int
     ) -> list[LogisticParameters]:
         by_tensor = [list(one) for one in zip(*(tile.tensors for tile in codes), strict=True)]
-        source = DecodingSource(by_tensor, seed, self.profile.coder)
-        tile = batch[0].tile
+        source = DecodingSource(seed, self.profile.coder, by_tensor)
+        size = batch[0].tile.padded_size
         with torch.autocast(self.device.type, enabled=False):
-            parameters = self._model.generate(
-                source, None, len(batch), tile.padded_height, tile.padded_width
-            )
+            parameters = self._model.generate(source, None, len(batch), *size)
         return [for_tile(parameters, index, work) for index, work in enumerate(batch)]
 
 

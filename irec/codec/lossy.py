@@ -72,11 +72,6 @@ class LossyCodec(Codec):
         self.refinement_steps = refinement_steps if is_refined else 0
         self.qualities = Qualities(self._model.config.lambdas, checkpoint.name)
         self._groups = checkpoint.coding.channel_groups
-
-    def _prepare(self) -> None:
-        """Copy the model for all that may differ by rounding, too."""
-        super()._prepare()
-        self._estimator = self._copy_of_model(torch.float32)
         # Latents and quality that encoding rendered last, and the image; see `_rendered`.
         self._to_verify: tuple[Tensor, int, UInt8[np.ndarray, "3 h w"]] | None = None
 
@@ -95,21 +90,13 @@ class LossyCodec(Codec):
             return super().encode_within(image, max_bpp)
         planes = split_planes(image)
         max_bits = max_bpp * planes.size[0] * planes.size[1]
-        estimates = self._at_all(
-            lambda index: _BITS_SENT_PER_BIT * self._sampled_latents(planes, index)[0]
-        )
-        highest_first = range(len(estimates))[::-1]
-        found = first_that_fits(
-            highest_first,
-            [estimates[index] - max_bits for index in highest_first],
-            lambda index: self._encode_one(planes, index),
+        return self._first_that_fits(
+            planes,
+            lambda index: _BITS_SENT_PER_BIT * self._sampled_latents(planes, index)[0] - max_bits,
             lambda encoded: encoded.file_bits - max_bits,
+            f"{max_bpp:g} bits per pixel are",
+            highest_first=True,
         )
-        if found is None:
-            raise InvalidParameterError(
-                f"{max_bpp:g} bits per pixel are out of this model's reach for this image"
-            )
-        return self._verified([found])[0]
 
     @neutral_torch()
     @torch.inference_mode()
@@ -125,17 +112,38 @@ class LossyCodec(Codec):
         def missing_db(pixels: UInt8[np.ndarray, "h w c"]) -> float:
             return min_psnr_db - psnr_db(original, pixels[:, :, : original.shape[2]])
 
-        estimates = self._at_all(lambda index: missing_db(self._sample(planes, index)[1]))
-        found = first_that_fits(
-            range(len(estimates)),
-            estimates,
-            lambda index: self._encode_one(planes, index),
+        return self._first_that_fits(
+            planes,
+            lambda index: missing_db(self._sample(planes, index)[1]),
             lambda encoded: missing_db(encoded.pixels),
+            f"a PSNR of {min_psnr_db:g} dB is",
+            highest_first=False,
+        )
+
+    def _first_that_fits(
+        self,
+        planes: Planes,
+        estimate: Callable[[int], float],
+        excess: Callable[[Encoded], float],
+        target: str,
+        highest_first: bool,
+    ) -> Encoded:
+        """Seek the file of the most preferred quality whose excess is not positive."""
+        last = self.profile.max_quality_index
+        some = [*range(0, last, _ESTIMATE_EVERY), last]
+        progress, known = Progress("estimating", len(some)), {}
+        for index in some:
+            known[index] = estimate(index)
+            progress.add(1)
+        order = slice(None, None, -1 if highest_first else 1)
+        found = first_that_fits(
+            range(last + 1)[order],
+            interpolated(known, last + 1)[order],
+            lambda index: self._encode_one(planes, index),
+            excess,
         )
         if found is None:
-            raise InvalidParameterError(
-                f"a PSNR of {min_psnr_db:g} dB is out of this model's reach for this image"
-            )
+            raise InvalidParameterError(f"{target} out of this model's reach for this image")
         return self._verified([found])[0]
 
     def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
@@ -143,26 +151,23 @@ class LossyCodec(Codec):
 
     def _decode(self, stream: Bitstream) -> Planes:
         header, codes = stream.header, stream.tiles[0].tensors
-        source = DecodingSource([[code] for code in codes], header.seed, self.profile.coder, True)
+        source = DecodingSource(header.seed, self.profile.coder, [[code] for code in codes], True)
         blank = np.empty((0, header.height, header.width), np.uint8)
         planes = self._with_alpha(stream, blank)
         latents = self._latents(self._model, source, planes, header.quality_index, None)
         return self._image(self._rendered(latents, header.quality_index), planes)
 
     def _ideal(
-        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
+        self, images: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
-        return [
-            self._ideal_of_one(planes, quality_index, n_samples, seed, evidence)
-            for planes, evidence in known
-        ]
+        return [self._ideal_of_one(*image, quality_index, n_samples, seed) for image in images]
 
     def _draw(self, planes: Planes, quality_index: int, source: LatentSource) -> None:
         evidence = self._infer(planes, quality_index, self.refinement_steps)
         self._latents(self._estimator, source, planes, quality_index, evidence)
 
     def _ideal_of_one(
-        self, planes: Planes, index: int, n_samples: int, seed: int, evidence: Any
+        self, planes: Planes, evidence: Any, index: int, n_samples: int, seed: int
     ) -> Ideal:
         evidence = evidence or self._infer(planes, index, self.refinement_steps)
         samples = [self._sample(planes, index, seed + n, evidence) for n in range(n_samples)]
@@ -178,18 +183,19 @@ class LossyCodec(Codec):
 
     def _encode_one(self, planes: Planes, index: int) -> Encoded:
         progress = Progress("encoding", len(self._n_dims(self._tile(*planes.size))))
-        source = EncodingSource(self.seed, self.profile.coder, self.search, progress)
+        source = EncodingSource(
+            self.seed, self.profile.coder, search=self.search, progress=progress
+        )
         evidence = self._infer(planes, index, self.refinement_steps)
         with warnings.catch_warnings():
             # A sample that misses its posterior makes an image a little worse, not a wrong one.
             warnings.filterwarnings("ignore", message=".*miss their posteriors")
             latents = self._latents(self._model, source, planes, index, evidence)
         codes = TileCode([codes[0] for codes in source.codes])
-        quality = self.qualities.quality_of(index)
         colour = self._render(self._model, latents, index)
         self._to_verify = (latents, index, colour) if self.verify else None
         pixels = join_planes(self._image(colour, planes))
-        packed = self._pack(planes, [codes], pixels, quality_index=index, quality=quality)
+        packed = self._pack(planes, [codes], pixels, quality_index=index)
         return replace(packed, findings=evidence)
 
     def _sample(
@@ -208,16 +214,6 @@ class LossyCodec(Codec):
         latents = self._latents(self._estimator, source, planes, index, evidence)
         return sum(float(kl.double().sum()) for kl in source.kl_nats) / math.log(2.0), latents
 
-    def _at_all(self, value: Callable[[int], float]) -> list[float]:
-        """Return a value at all quality indices from those at some."""
-        last = self.profile.max_quality_index
-        some = [*range(0, last, _ESTIMATE_EVERY), last]
-        progress, known = Progress("estimating", len(some)), {}
-        for index in some:
-            known[index] = value(index)
-            progress.add(1)
-        return interpolated(known, last + 1)
-
     def _infer(self, planes: Planes, index: int, refinement_steps: int = 0) -> Any:
         """Run the inference pass; the decoder has no part in it, so float32 will do."""
         anchor_position = self._anchor_position(index).float()
@@ -233,10 +229,9 @@ class LossyCodec(Codec):
         self, model: LossyModel, source: LatentSource, planes: Planes, index: int, evidence: Any
     ) -> Tensor:
         """Run the generative pass down to the latents, the same for all that code and sample."""
-        tile = self._tile(*planes.size)
         grouped = GroupedSource(source, model.n_latent_tensors - 1, self._groups)
         anchor_position = self._anchor_position(index).to(next(model.parameters()).dtype)
-        size = (tile.padded_height, tile.padded_width)
+        size = self._tile(*planes.size).padded_size
         with torch.autocast(self.device.type, enabled=False):
             return model.latents(grouped, evidence, *size, anchor_position)
 
@@ -285,7 +280,7 @@ class LossyCodec(Codec):
 
     def _n_dims(self, tile: Tile) -> list[int]:
         """Dimensions of each tensor in the file: the model's, the last cut into groups if any."""
-        n_dims = self._model.n_latent_dims(tile.padded_height, tile.padded_width)
+        n_dims = self._model.n_latent_dims(*tile.padded_size)
         if not self._groups:
             return list(n_dims)
         n_positions = tile.padded_pixels // POSITION_PIXELS**2

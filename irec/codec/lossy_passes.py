@@ -38,16 +38,10 @@ _SEED = 0x5EED
 def analyse(
     model: LossyModel, pixels: UInt8[np.ndarray, "3 h w"], anchor_position: Float[Tensor, "1"]
 ) -> Tensor:
-    """Return what the model's analysis gives, in the model's precision.
-
-    Args:
-        model: On the device where it is to run.
-        pixels: Sides are multiples of 64.
-        anchor_position: Of lambda among the anchors.
-    """
+    """Return what the model's analysis gives of pixels whose sides are multiples of 64."""
     found: Tensor | None = None
     for rows, columns in windows_of(*pixels.shape[1:]):
-        seen = np.ascontiguousarray(pixels[:, rows.needed_pixels, columns.needed_pixels])
+        seen = np.ascontiguousarray(pixels[:, rows.pixels.needed, columns.pixels.needed])
         window = torch.from_numpy(seen)[None].to(anchor_position.device, anchor_position.dtype)
         part = model.analyse(window, anchor_position)
         part = part[:, :, rows.kept_of_needed, columns.kept_of_needed]
@@ -68,10 +62,10 @@ def render(
     progress = Progress("rendering", height)
     for rows, columns in windows_of(height, width):
         window = model.synthesise(latents[:, :, rows.needed, columns.needed], anchor_position)[0]
-        window = window[:, rows.kept_pixels_of_needed, columns.kept_pixels_of_needed]
+        window = window[:, rows.pixels.kept_of_needed, columns.pixels.kept_of_needed]
         kept = window.round().clamp(0.0, 255.0).to(torch.uint8).cpu().numpy()
-        image[:, rows.kept_pixels, columns.kept_pixels] = kept
-        if columns.stop * POSITION_PIXELS == width:
+        image[:, rows.pixels.kept, columns.pixels.kept] = kept
+        if columns.pixels.stop == width:
             progress.add(kept.shape[1])
     return image
 
@@ -107,32 +101,13 @@ class Span(NamedTuple):
         return slice(self.start - self.first, self.stop - self.first)
 
     @property
-    def kept_pixels(self) -> slice:
-        """The same three in pixels."""
-        return _in_pixels(self.kept)
-
-    @property
-    def needed_pixels(self) -> slice:
-        """See there."""
-        return _in_pixels(self.needed)
-
-    @property
-    def kept_pixels_of_needed(self) -> slice:
-        """See there."""
-        return _in_pixels(self.kept_of_needed)
-
-
-def _in_pixels(positions: slice) -> slice:
-    return slice(positions.start * POSITION_PIXELS, positions.stop * POSITION_PIXELS)
+    def pixels(self) -> "Span":
+        """The same in pixels."""
+        return Span(*(POSITION_PIXELS * one for one in self))
 
 
 def windows_of(height: int, width: int) -> Iterator[tuple[Span, Span]]:
-    """Rows and columns of the windows that cover an image.
-
-    Args:
-        height: Of the padded image in pixels.
-        width: likewise.
-    """
+    """Rows and columns of the windows that cover an image; its padded sides are in pixels."""
     n_rows, n_columns = height // POSITION_PIXELS, width // POSITION_PIXELS
     n_positions = _WINDOW_PIXELS // POSITION_PIXELS**2
     # Wide images are cut in columns too, before their bands need more rows than they keep.
@@ -207,12 +182,12 @@ class Refiner:
         nats = self.trade_off * math.log(2.0) / 3.0
         for rows, columns in windows_of(*self.pixels.shape[1:]):
             # Padding may look like anything.
-            inside = self.pixels[:, :height, :width][:, rows.kept_pixels, columns.kept_pixels]
+            inside = self.pixels[:, :height, :width][:, rows.pixels.kept, columns.pixels.kept]
             if not inside.size:
                 continue
             window = latents[:, :, rows.needed, columns.needed].detach().requires_grad_()
             decoded = self.model.synthesise(window, anchor_position)[0]
-            decoded = decoded[:, rows.kept_pixels_of_needed, columns.kept_pixels_of_needed]
+            decoded = decoded[:, rows.pixels.kept_of_needed, columns.pixels.kept_of_needed]
             decoded = decoded[:, : inside.shape[1], : inside.shape[2]]
             error = decoded - torch.from_numpy(np.ascontiguousarray(inside)).to(decoded)
             (found,) = torch.autograd.grad(nats * error.square().sum(), window)

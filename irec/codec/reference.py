@@ -8,7 +8,7 @@ model is how they were made.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import UInt8
@@ -21,7 +21,7 @@ from irec.bitstream.bits import BitReader, BitWriter
 from irec.bitstream.header import Colour
 from irec.codec.base import Encoded
 from irec.codec.lossless import LosslessCodec, for_tile
-from irec.codec.tiles import Tile, TileWork, pixels_of, tiles_of
+from irec.codec.tiles import Tile, TileWork, pixels_of
 from irec.coding.faithful import (
     FaithfulCode,
     FaithfulSettings,
@@ -42,32 +42,21 @@ class _ReferenceTile(TileCode):
     tensors: list[FaithfulCode]  # type: ignore[assignment]
 
 
-class _Encoding:
-    """A latent source that codes one image's tensors as the paper does."""
+@dataclass
+class _FaithfulSource:
+    """A latent source that codes one image's tensors as the paper does, or decodes codes."""
 
-    def __init__(self, seed: int, settings: FaithfulSettings) -> None:
-        self.codes: list[FaithfulCode] = []
-        self._seed, self._settings = seed, settings
-
-    def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
-        assert posterior is not None
-        where = {"tensor": tensor, "settings": self._settings}
-        code = encode_faithful(posterior, prior, self._seed, **where)  # type: ignore[arg-type]
-        self.codes.append(code)
-        return decode_faithful(code, prior, self._seed, **where)  # type: ignore[arg-type]
-
-
-class _Decoding:
-    """Its counterpart."""
-
-    def __init__(
-        self, codes: Sequence[FaithfulCode], seed: int, settings: FaithfulSettings
-    ) -> None:
-        self._codes, self._seed, self._settings = codes, seed, settings
+    seed: int
+    settings: FaithfulSettings
+    codes: list[FaithfulCode] = field(default_factory=list)
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
-        code = self._codes[tensor]
-        return decode_faithful(code, prior, self._seed, tensor=tensor, settings=self._settings)
+        if posterior is not None:
+            self.codes.append(
+                encode_faithful(posterior, prior, self.seed, tensor=tensor, settings=self.settings)
+            )
+        code = self.codes[tensor]
+        return decode_faithful(code, prior, self.seed, tensor=tensor, settings=self.settings)
 
 
 class ReferenceCodec(LosslessCodec):
@@ -96,7 +85,7 @@ class ReferenceCodec(LosslessCodec):
         self, batch: list[TileWork]
     ) -> Iterator[tuple[TileWork, TileCode, LogisticParameters]]:
         for work in batch:
-            source = _Encoding(self.seed, self.settings)
+            source = _FaithfulSource(self.seed, self.settings)
             parameters = self._model(pixels_of([work], self.device), source)
             given = for_tile(parameters, 0, work)
             yield work, _ReferenceTile(source.codes, safe_grid_offset(given)), given
@@ -106,14 +95,12 @@ class ReferenceCodec(LosslessCodec):
     ) -> list[LogisticParameters]:
         decoded = []
         for work, code in zip(batch, codes, strict=True):
-            source = _Decoding(code.tensors, seed, self.settings)  # type: ignore[arg-type]
-            size = (work.tile.padded_height, work.tile.padded_width)
-            decoded.append(for_tile(self._model.generate(source, None, 1, *size), 0, work))
+            source = _FaithfulSource(seed, self.settings, code.tensors)  # type: ignore[arg-type]
+            parameters = self._model.generate(source, None, 1, *work.tile.padded_size)
+            decoded.append(for_tile(parameters, 0, work))
         return decoded
 
-    def _finish(
-        self, stream: Bitstream, pixels: UInt8[ndarray, "h w c"], quality: float | None = None
-    ) -> Encoded:
+    def _finish(self, stream: Bitstream, pixels: UInt8[ndarray, "h w c"]) -> Encoded:
         """Pack a file: header and steps of each block, indices, residual."""
         writer, index_bits = BitWriter(), 0
         writer.write_bytes(_MAGIC)
@@ -134,7 +121,7 @@ class ReferenceCodec(LosslessCodec):
         writer.write_varint(len(alpha))
         data = writer.to_bytes() + alpha + stream.residual
         sizes = {"indices": index_bits, "residual": 8 * len(stream.residual)}
-        return Encoded(data, sizes, pixels, quality)
+        return Encoded(data, sizes, pixels)
 
     def unpack(self, data: bytes, allow_truncated: bool = False) -> Bitstream:
         """Read what :meth:`_finish` wrote.
@@ -146,20 +133,16 @@ class ReferenceCodec(LosslessCodec):
         if reader.read_bytes(len(_MAGIC)) != _MAGIC:
             raise NotAnIrecFileError("not a file of the reference coder")
         height, width, colour, checksum = (reader.read_varint() for _ in range(4))
-        stride, max_side = self._model.stride, self.profile.max_tile_side
-        tiles = [
-            self._read_tile(reader, tile) for tile in tiles_of(height, width, stride, max_side)
-        ]
-        n_alpha = reader.read_varint()
-        rest = data[reader.position // 8 :]
+        tiles = [self._read_tile(reader, tile) for tile in self._tiles(height, width)]
+        alpha = reader.read_bytes(reader.read_varint()) or None
+        residual = reader.read_bytes(reader.bits_left // 8)
         fingerprint = self.checkpoint.fingerprint
-        header = Header(self.profile, fingerprint, height, width, Colour(colour), self.seed, 0)
-        alpha, residual = rest[:n_alpha] or None, rest[n_alpha:]
-        return Bitstream(header, list(tiles), residual, alpha, checksum)
+        header = Header(self.profile, fingerprint, height, width, Colour(colour), self.seed)
+        return Bitstream(header, tiles, residual, alpha, checksum)
 
     def _read_tile(self, reader: BitReader, tile: Tile) -> TileCode:
         offset = reader.read_varint()
-        n_dims = math.prod(self._model.latent_shape(tile.padded_height, tile.padded_width))
+        n_dims = math.prod(self._model.latent_shape(*tile.padded_size))
         n_blocks = -(-n_dims // self.settings.block_size)
         n_tensors = self._model.n_latent_tensors
         steps = [[reader.read_varint() for _ in range(n_blocks)] for _ in range(n_tensors)]
@@ -173,9 +156,7 @@ class ReferenceCodec(LosslessCodec):
         """As one number to the base of the candidates, or, without such, in Elias's gamma code."""
         if self.settings.sampler is Sampler.REJECTION:
             for index in indices:
-                width = (index + 1).bit_length()
-                writer.write(0, width - 1)
-                writer.write(index + 1, width)
+                writer.write_gamma(index + 1)
             return
         number = 0
         for index in reversed(indices):
@@ -186,7 +167,7 @@ class ReferenceCodec(LosslessCodec):
 
     def _read_indices(self, reader: BitReader, n: int) -> list[int]:
         if self.settings.sampler is Sampler.REJECTION:
-            return [self._read_gamma(reader) for _ in range(n)]
+            return [reader.read_gamma() - 1 for _ in range(n)]
         bits, number, indices = self._index_bits(n), 0, []
         for place in range(0, bits, 32):
             number |= reader.read(min(32, bits - place)) << place
@@ -194,12 +175,6 @@ class ReferenceCodec(LosslessCodec):
             number, index = divmod(number, self.settings.n_candidates)
             indices.append(index)
         return indices
-
-    def _read_gamma(self, reader: BitReader) -> int:
-        n_zeros = 0
-        while not reader.read(1):
-            n_zeros += 1
-        return (1 << n_zeros | (reader.read(n_zeros) if n_zeros else 0)) - 1
 
     def _index_bits(self, n: int) -> int:
         """Bits of the largest number that `n` indices make."""

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from jaxtyping import UInt8
 
 from irec.bitstream import (
     STORED,
@@ -49,10 +47,10 @@ class StoredCodec(Codec):
         return 0
 
     def _encode(self, planes: Sequence[Planes], quality_index: int) -> list[Encoded]:
-        return [self._encode_one(one, join_planes(one)) for one in planes]
+        return [self._encode_one(one) for one in planes]
 
-    def _encode_one(self, planes: Planes, image: UInt8[np.ndarray, "h w c"]) -> Encoded:
-        header = Header(self.profile, b"", *planes.size, planes.colour)
+    def _encode_one(self, planes: Planes) -> Encoded:
+        header, image = Header(self.profile, b"", *planes.size, planes.colour), join_planes(planes)
         return self._finish(Bitstream(header, stored=store(image)), image)
 
     def _decode(self, stream: Bitstream) -> Planes:
@@ -64,7 +62,7 @@ class StoredCodec(Codec):
         raise InvalidParameterError("without a model there are no latent tensors")
 
     def _ideal(
-        self, known: Sequence[Known], quality_index: int, n_samples: int, seed: int
+        self, images: Sequence[Known], quality_index: int, n_samples: int, seed: int
     ) -> list[Ideal]:
         raise InvalidParameterError("without a model there is no ideal")
 

@@ -5,6 +5,7 @@ Tiles bound the memory of the float64 pass and keep the grid of likelihood param
 image of a lossy file is one tile.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -112,8 +113,13 @@ class Tile:
     padded_width: int
 
     @property
+    def padded_size(self) -> tuple[int, int]:
+        """Height and width as the model sees it."""
+        return self.padded_height, self.padded_width
+
+    @property
     def padded_pixels(self) -> int:
-        """Height x width as the model sees it."""
+        """Their product."""
         return self.padded_height * self.padded_width
 
     def cut(self, pixels: UInt8[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "c _h _w"]:
@@ -178,20 +184,16 @@ def batches_of_tiles(
         stride: Of the model.
         max_side: Of tiles.
     """
-    batch: list[TileWork] = []
-    for index, planes in enumerate(images):
-        for tile in tiles_of(*planes.size, stride, max_side):
-            size = (tile.padded_height, tile.padded_width)
-            limit = max(1, _MAX_BATCH_PIXELS // tile.padded_pixels)
-            if batch and (
-                len(batch) >= limit
-                or size != (batch[0].tile.padded_height, batch[0].tile.padded_width)
-            ):
-                yield batch
-                batch = []
-            batch.append(TileWork(index, planes, tile))
-    if batch:
-        yield batch
+    works = (
+        TileWork(index, planes, tile)
+        for index, planes in enumerate(images)
+        for tile in tiles_of(*planes.size, stride, max_side)
+    )
+    for _, alike in itertools.groupby(works, lambda work: work.tile.padded_size):
+        same = list(alike)
+        limit = max(1, _MAX_BATCH_PIXELS // same[0].tile.padded_pixels)
+        for start in range(0, len(same), limit):
+            yield same[start : start + limit]
 
 
 def pixels_of(batch: Sequence[TileWork], device: torch.device) -> Float64[Tensor, "n 3 h w"]:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from irec.bitstream import LogisticParameters, is_safe, quantise, safe_grid_offset
+from irec.bitstream import LogisticParameters, quantise, safe_grid_offset
 from irec.bitstream.grid import (
     BASE_BITS,
     COUPLING_GRID,
@@ -81,7 +81,6 @@ def test_constant_parameters_on_a_boundary_find_another_offset():
         log_scale=np.full(shape, 1 - 2.0**-6 + 2.0**-9),  # a boundary of offset 15
         coupling=np.zeros(shape),
     )
-    assert not is_safe(on_boundary, 0)
     assert safe_grid_offset(on_boundary) == 1
     assert quantise(on_boundary, 1).mean[0, 0, 0, 0] == (6400 << 4) + 15
 
@@ -152,5 +151,3 @@ def test_parameters_that_are_no_parameters_are_refused():
     for offset in (-1, 16):
         with pytest.raises(InvalidParameterError):
             quantise(good, offset)
-        with pytest.raises(InvalidParameterError):
-            is_safe(good, offset)
