@@ -47,7 +47,7 @@ def evaluate_images(
     for name in names:
         if name not in known:
             measured += _ours(name, images, output / Path(name).name, effort)
-        elif (reason := known[name].missing()) is not None:
+        elif (reason := known[name].missing) is not None:
             say(f"{name} is left out: {reason}", sys.stderr)
         else:
             measured += _theirs(known[name], images)

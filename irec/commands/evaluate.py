@@ -78,9 +78,8 @@ def evaluate(
             raise UsageError(f"--json {json_path}: would overwrite the results themselves")
         check_target(json_path, force=force)
     points, images = _read_points(sources)
-    from irec.evaluation.lossy_results import operating_points_table
     from irec.evaluation.rate_distortion import compare, published_curves
-    from irec.evaluation.results import without_infinity
+    from irec.evaluation.results import operating_points_table, without_infinity
 
     curves = _read_published(against, images, list(published_curves()))
     comparisons = compare(points, {curve.label: curve for curve in curves})

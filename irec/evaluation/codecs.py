@@ -5,7 +5,7 @@ import io
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,15 @@ from irec.errors import IrecError
 from irec.images import as_pillow
 
 Setting = float | None
+
+# By the option of Pillow that takes them; compression ratios are of 24 bits per pixel, so 0.1 to
+# 2.4 bits.
+_SETTINGS: dict[str | None, tuple[Setting, ...]] = {
+    None: (None,),
+    "quality": (5.0, 10.0, 20.0, 35.0, 50.0, 65.0, 80.0, 90.0, 95.0),
+    "quality_layers": (240.0, 160.0, 110.0, 70.0, 45.0, 30.0, 20.0, 14.0, 10.0),
+}
+_BPG_SETTINGS = (51.0, 47.0, 43.0, 39.0, 35.0, 31.0, 27.0, 23.0)
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ class ClassicalCodec:
     label: str
     encode: Callable[[np.ndarray, Setting], bytes]
     decode: Callable[[bytes], np.ndarray]
-    settings: tuple[Setting, ...] = (None,)
-    missing: Callable[[], str | None] = lambda: None
+    settings: tuple[Setting, ...]
+    missing: str | None
 
     @property
     def is_lossless(self) -> bool:
@@ -46,58 +55,58 @@ class ClassicalCodec:
 
 def classical_codecs() -> dict[str, ClassicalCodec]:
     """All that irec knows, by the name that the command line takes; some may be missing."""
-    jxl = _plugin("pillow_jxl", "JPEG XL", "pip install 'irec[jpegxl]'")
-    avif = _feature("avif", "AVIF")
-    qualities = (5.0, 10.0, 20.0, 35.0, 50.0, 65.0, 80.0, 90.0, 95.0)
-    # Compression ratios of 24 bits per pixel: 0.1 to 2.4 bits.
-    ratios = (240.0, 160.0, 110.0, 70.0, 45.0, 30.0, 20.0, 14.0, 10.0)
+    jxl = _missing_jpegxl()
+    avif = None if features.check("avif") else "this build of Pillow has no AVIF"
+    bpgenc = "bpgenc -q {setting:g} -f 444 -o {target} {source}"
     return {
-        "png": _lossless("PNG", "PNG", optimize=True),
-        "webp": _lossless("WebP", "WEBP", lossless=True, quality=100, method=6),
-        "jpeg2000": _lossless("JPEG 2000", "JPEG2000", mct=1),
-        "jpegxl": _lossless("JPEG XL (e7)", "JXL", jxl, lossless=True, effort=7),
-        "flif": _flif(),
-        "jpeg-lossy": _lossy("JPEG", "JPEG", "quality", qualities, optimize=True, subsampling=0),
-        "webp-lossy": _lossy("WebP", "WEBP", "quality", qualities, method=6),
-        "jpeg2000-lossy": _lossy(
-            "JPEG 2000", "JPEG2000", "quality_layers", ratios, irreversible=True, mct=1
+        "png": _of_pillow("PNG", "PNG", optimize=True),
+        "webp": _of_pillow("WebP", "WEBP", lossless=True, quality=100, method=6),
+        "jpeg2000": _of_pillow("JPEG 2000", "JPEG2000", mct=1),
+        "jpegxl": _of_pillow("JPEG XL (e7)", "JXL", missing=jxl, lossless=True, effort=7),
+        "flif": _of_programs(
+            "FLIF", ".flif", "flif -e -E100 {source} {target}", "flif -d {source} {target}"
         ),
-        "avif-lossy": _lossy("AVIF", "AVIF", "quality", qualities, avif, speed=4),
-        "jpegxl-lossy": _lossy("JPEG XL", "JXL", "quality", qualities, jxl, effort=7),
-        "bpg-lossy": _bpg(),
+        "jpeg-lossy": _of_pillow("JPEG", "JPEG", "quality", optimize=True, subsampling=0),
+        "webp-lossy": _of_pillow("WebP", "WEBP", "quality", method=6),
+        "jpeg2000-lossy": _of_pillow(
+            "JPEG 2000", "JPEG2000", "quality_layers", irreversible=True, mct=1
+        ),
+        "avif-lossy": _of_pillow("AVIF", "AVIF", "quality", avif, speed=4),
+        "jpegxl-lossy": _of_pillow("JPEG XL", "JXL", "quality", jxl, effort=7),
+        "bpg-lossy": _of_programs(
+            "BPG 4:4:4", ".bpg", bpgenc, "bpgdec -o {target} {source}", _BPG_SETTINGS
+        ),
     }
 
 
-def _lossless(
-    label: str, file_format: str, missing: Callable[[], str | None] = lambda: None, **options: Any
-) -> ClassicalCodec:
-    return ClassicalCodec(
-        label,
-        lambda pixels, _: _save(pixels, file_format, options),
-        _open,
-        missing=missing,
-    )
+def _missing_jpegxl() -> str | None:
+    try:
+        # Tells Pillow of the format.
+        importlib.import_module("pillow_jxl")
+    except ImportError:
+        return "JPEG XL needs a plugin of Pillow: pip install 'irec[jpegxl]'"
+    return None
 
 
-def _lossy(
+def _of_pillow(
     label: str,
     file_format: str,
-    knob: str,
-    settings: Sequence[float],
-    missing: Callable[[], str | None] = lambda: None,
+    knob: str | None = None,
+    missing: str | None = None,
     **options: Any,
 ) -> ClassicalCodec:
+    """Return a codec of Pillow: its option `knob` takes the setting, the others are fixed."""
+
     def encode(pixels: np.ndarray, setting: Setting) -> bytes:
-        assert setting is not None
-        value: Any = [setting] if knob == "quality_layers" else round(setting)
-        return _save(pixels, file_format, {**options, knob: value})
+        if knob is None or setting is None:
+            return _save(pixels, file_format, **options)
+        value = [setting] if knob == "quality_layers" else round(setting)
+        return _save(pixels, file_format, **{**options, knob: value})
 
-    return ClassicalCodec(label, encode, _open, tuple(settings), missing)
+    return ClassicalCodec(label, encode, _open, _SETTINGS[knob], missing)
 
 
-def _save(pixels: np.ndarray, file_format: str, options: Mapping[str, Any]) -> bytes:
-    if file_format == "JXL":
-        importlib.import_module("pillow_jxl")
+def _save(pixels: np.ndarray, file_format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     as_pillow(pixels).save(buffer, file_format, **options)
     return buffer.getvalue()
@@ -108,70 +117,34 @@ def _open(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
         return np.asarray(image.convert("RGB"))
 
 
-def _plugin(module: str, name: str, remedy: str) -> Callable[[], str | None]:
-    def missing() -> str | None:
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            return f"{name} needs a plugin of Pillow: {remedy}"
-        return None
+def _of_programs(
+    label: str, suffix: str, encoder: str, decoder: str, settings: tuple[Setting, ...] = (None,)
+) -> ClassicalCodec:
+    """Return a codec of two command lines, between PNG files and files of its suffix."""
 
-    return missing
-
-
-def _feature(feature: str, name: str) -> Callable[[], str | None]:
-    return lambda: None if features.check(feature) else f"this build of Pillow has no {name}"
-
-
-def _flif() -> ClassicalCodec:
-    return ClassicalCodec(
-        "FLIF",
-        lambda pixels, _: _through(pixels, ".flif", ["flif", "-e", "-E100", "{in}", "{out}"]),
-        lambda data: _back(data, ".flif", ["flif", "-d", "{in}", "{out}"]),
-        missing=_program("flif"),
-    )
-
-
-def _bpg() -> ClassicalCodec:
     def encode(pixels: np.ndarray, setting: Setting) -> bytes:
-        command = ["bpgenc", "-q", f"{setting:g}", "-f", "444", "-o", "{out}", "{in}"]
-        return _through(pixels, ".bpg", command)
+        return _run(encoder, _save(pixels, "PNG"), ".png", suffix, setting)
 
-    settings = (51.0, 47.0, 43.0, 39.0, 35.0, 31.0, 27.0, 23.0)
-    command = ["bpgdec", "-o", "{out}", "{in}"]
-    return ClassicalCodec(
-        "BPG 4:4:4",
-        encode,
-        lambda data: _back(data, ".bpg", command),
-        settings,
-        _program("bpgenc"),
-    )
+    def decode(data: bytes) -> np.ndarray:
+        return _open(_run(decoder, data, suffix, ".png"))
+
+    program = encoder.split()[0]
+    missing = None if shutil.which(program) else f"the program {program} is not installed"
+    return ClassicalCodec(label, encode, decode, settings, missing)
 
 
-def _program(name: str) -> Callable[[], str | None]:
-    return lambda: None if shutil.which(name) else f"the program {name} is not installed"
-
-
-def _through(pixels: np.ndarray, suffix: str, command: Sequence[str]) -> bytes:
-    return _run(_save(pixels, "PNG", {}), ".png", suffix, command)
-
-
-def _back(data: bytes, suffix: str, command: Sequence[str]) -> np.ndarray:
-    return _open(_run(data, suffix, ".png", command))
-
-
-def _run(data: bytes, suffix_in: str, suffix_out: str, command: Sequence[str]) -> bytes:
+def _run(
+    command: str, data: bytes, suffix_in: str, suffix_out: str, setting: Setting = None
+) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        paths = {
-            "{in}": Path(folder) / f"in{suffix_in}",
-            "{out}": Path(folder) / f"out{suffix_out}",
-        }
-        paths["{in}"].write_bytes(data)
-        words = [str(paths.get(word, word)) for word in command]
+        source, target = Path(folder) / f"in{suffix_in}", Path(folder) / f"out{suffix_out}"
+        source.write_bytes(data)
+        values = {"source": source, "target": target, "setting": setting}
+        words = [word.format(**values) for word in command.split()]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode or not paths["{out}"].is_file():
-            raise IrecError(f"{command[0]} failed: {done.stderr.strip() or done.returncode}")
-        return paths["{out}"].read_bytes()
+        if done.returncode or not target.is_file():
+            raise IrecError(f"{words[0]} failed: {done.stderr.strip() or done.returncode}")
+        return target.read_bytes()
 
 
 # The format's limit on height and width.
@@ -184,7 +157,7 @@ def png_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
     Args:
         pixels: uint8 [h, w, c], c of 1 to 4.
     """
-    return _save(pixels, "PNG", {"optimize": True})
+    return _save(pixels, "PNG", optimize=True)
 
 
 def webp_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes | None:
@@ -201,4 +174,4 @@ def webp_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes | None:
         return None
     if pixels.shape[2] <= 2:
         pixels = pixels[:, :, [0, 0, 0, 1][: pixels.shape[2] + 2]]
-    return _save(pixels, "WEBP", {"lossless": True, "quality": 100, "method": 6, "exact": True})
+    return _save(pixels, "WEBP", lossless=True, quality=100, method=6, exact=True)

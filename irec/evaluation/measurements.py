@@ -1,6 +1,5 @@
 """Measurements of any codec, ours or not, one for each image and setting; tables of them."""
 
-import csv
 import json
 import math
 import time
@@ -15,11 +14,11 @@ from rich.table import Table
 
 from irec.errors import DataError, IrecError
 from irec.evaluation.codecs import ClassicalCodec
-from irec.evaluation.rate_distortion import Curve, is_kodak
+from irec.evaluation.lossy_results import mean_of
+from irec.evaluation.rate_distortion import Curve, is_kodak, published
 from irec.evaluation.results import Results, without_infinity
 from irec.files import read_file
 
-_PUBLISHED = Path(__file__).parent / "published"
 # How the columns of kodak_lossless.csv are called in tables.
 _KODAK_COLUMNS = {
     "png_optimize": "PNG",
@@ -72,6 +71,11 @@ class Measurement:
         """Height x width x channels."""
         return self.height * self.width * self.channels
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a lossless codec, or a lossless mode of one, made the file."""
+        return self.setting is None and math.isinf(self.psnr_db)
+
 
 def measure_classical(
     codec: ClassicalCodec,
@@ -93,7 +97,6 @@ def measure_classical(
         IrecError: A lossless codec gives other pixels back.
     """
     found = []
-    height, width, channels = pixels.shape
     for setting in codec.settings:
         started = time.perf_counter()
         data = codec.encode(pixels, setting)
@@ -109,14 +112,12 @@ def measure_classical(
                 codec.label,
                 name,
                 setting,
-                height,
-                width,
-                channels,
-                8 * len(data),
-                math.inf if is_same else psnr_db(pixels, decoded),
-                1.0 if is_same else ms_ssim(pixels, decoded),
-                encoded - started,
-                seconds,
+                *pixels.shape,
+                file_bits=8 * len(data),
+                psnr_db=math.inf if is_same else psnr_db(pixels, decoded),
+                ms_ssim=1.0 if is_same else ms_ssim(pixels, decoded),
+                encode_s=encoded - started,
+                decode_s=seconds,
             )
         )
     return found
@@ -155,8 +156,7 @@ def by_codec(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]
     """Measurements of each codec; the lossy mode of a codec that has both is called so."""
     groups: dict[tuple[str, bool], list[Measurement]] = {}
     for one in measurements:
-        kind = (one.codec, one.setting is None and math.isinf(one.psnr_db))
-        groups.setdefault(kind, []).append(one)
+        groups.setdefault((one.codec, one.is_exact), []).append(one)
     return {
         f"{label}, lossy" if not is_exact and (label, True) in groups else label: part
         for (label, is_exact), part in groups.items()
@@ -165,7 +165,7 @@ def by_codec(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]
 
 def is_lossless(measurements: Sequence[Measurement]) -> bool:
     """Whether all images came back as they were."""
-    return all(one.setting is None and math.isinf(one.psnr_db) for one in measurements)
+    return all(one.is_exact for one in measurements)
 
 
 def mean_bpd(measurements: Sequence[Measurement]) -> float:
@@ -173,19 +173,18 @@ def mean_bpd(measurements: Sequence[Measurement]) -> float:
     return sum(one.file_bits for one in measurements) / sum(one.n_dims for one in measurements)
 
 
+def by_setting(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    """Measurements at each setting, by rising setting."""
+    settings = sorted({one.setting for one in measurements}, key=lambda x: x or 0.0)
+    return [[one for one in measurements if one.setting == setting] for setting in settings]
+
+
 def curve_of(label: str, measurements: Sequence[Measurement]) -> Curve:
     """Means over images of bits per pixel, PSNR and MS-SSIM, at each setting."""
-    points = []
-    for setting in sorted({one.setting for one in measurements}, key=lambda x: x or 0.0):
-        here = [one for one in measurements if one.setting == setting]
-        known = [one.ms_ssim for one in here if one.ms_ssim is not None]
-        points.append(
-            (
-                sum(one.bpp for one in here) / len(here),
-                sum(one.psnr_db for one in here) / len(here),
-                sum(known) / len(here) if len(known) == len(here) else None,
-            )
-        )
+    points = [
+        (mean_of(here, "bpp"), mean_of(here, "psnr_db"), mean_of(here, "ms_ssim"))
+        for here in by_setting(measurements)
+    ]
     return Curve.of(label, points)
 
 
@@ -211,12 +210,11 @@ def lossless_comparison(measured: Mapping[str, Sequence[Measurement]]) -> Table:
 
 
 def published_lossless() -> dict[str, tuple[str, str, str]]:
-    """Rates on CIFAR-10, ImageNet32 and Kodak by codec; published/README.md says whose."""
-    with (_PUBLISHED / "published_lossless.csv").open(newline="") as file:
-        return {
-            row["codec"]: (row["cifar10"], row["imagenet32"], row["kodak"])
-            for row in csv.DictReader(file)
-        }
+    """Rates on CIFAR-10, ImageNet32 and Kodak by codec."""
+    return {
+        row["codec"]: (row["cifar10"], row["imagenet32"], row["kodak"])
+        for row in published("published_lossless.csv")
+    }
 
 
 def lossless_per_image(measured: Mapping[str, Sequence[Measurement]]) -> Table:
@@ -227,8 +225,7 @@ def lossless_per_image(measured: Mapping[str, Sequence[Measurement]]) -> Table:
         for label, part in measured.items()
     }
     if is_kodak(images):
-        known = kodak_lossless()
-        for name, rates in known.items():
+        for name, rates in kodak_lossless().items():
             of_image = {image: rates[Path(image).stem.lower()] for image in images}
             columns.setdefault(f"{name}*", of_image)
     table = Table(title="bits per dimension; * measured before", title_style="bold")
@@ -242,8 +239,7 @@ def lossless_per_image(measured: Mapping[str, Sequence[Measurement]]) -> Table:
 
 def kodak_lossless() -> dict[str, dict[str, str]]:
     """Rates of classical codecs on each Kodak image, by codec and image."""
-    with (_PUBLISHED / "kodak_lossless.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = published("kodak_lossless.csv")
     return {
         label: {row["image"]: f"{float(row[column]):.3f}" for row in rows}
         for column, label in _KODAK_COLUMNS.items()

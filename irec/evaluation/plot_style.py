@@ -60,18 +60,16 @@ def figure(path: Path, size_inches: tuple[float, float], title: str) -> Iterator
         raise DataError(f"{path}: a plot's name ends in {', '.join(FORMATS)}")
     # A second to import. Without pyplot: no window, nothing global.
     import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_RC):
         drawing = Figure(figsize=size_inches, dpi=200, layout="constrained")
-        FigureCanvasAgg(drawing)
         yield drawing
         drawing.suptitle(title, fontsize=10)
-        dated = {".svg": "Date", ".pdf": "CreationDate"}.get(path.suffix.lower())
+        kind = path.suffix.removeprefix(".").lower()
+        undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
         with unfinished(path) as temporary:
-            kind = path.suffix.removeprefix(".").lower()
-            drawing.savefig(temporary, format=kind, metadata={dated: None} if dated else None)
+            drawing.savefig(temporary, format=kind, metadata=undated)
 
 
 def last_visible(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from irec.evaluation.lossy_results import LossyResult, as_decibels, operating_points
+from irec.evaluation.lossy_results import as_decibels, operating_points
 from irec.evaluation.plot_style import (
     BLUE,
     CLASSICAL,
@@ -29,12 +29,13 @@ from irec.evaluation.rate_distortion import (
     ideal_curve,
     is_kodak,
 )
-from irec.evaluation.results import Row
+from irec.evaluation.results import Row, lossy_rows
 from irec.files import unfinished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Dash = Literal["-", "--"]
 AXES: dict[Measure, str] = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM (dB)"}
 
 
@@ -44,7 +45,7 @@ class _Drawn:
 
     curve: Curve
     colour: str
-    dash: Literal["-", "--"]
+    dash: Dash
     is_own: bool
 
 
@@ -54,23 +55,17 @@ def write_rate_distortion(folder: Path, rows: Sequence[Row]) -> None:
     Published curves are shown where the images are the 24 of Kodak. Writes nothing where there are
     fewer than two operating points, or results are lossless.
     """
-    lossy = [row for row in rows if isinstance(row, LossyResult)]
-    points = operating_points(lossy)
+    points = operating_points(lossy_rows(rows))
     if len(points) < 2:
         return
-    images = {row.name for row in lossy}
+    images = {row.name for row in rows}
     others = chosen_curves(USUAL_CURVES) if is_kodak(images) else []
-    path = folder / "rate_distortion.png"
-    title = plot_title(images)
-    plot_rate_distortion(path, file_curve(points), ideal_curve(points), others, title)
+    own = file_curve(points), ideal_curve(points)
+    plot_rate_distortion(folder / "rate_distortion.png", *own, others, plot_title(images))
 
 
 def plot_title(images: Collection[str]) -> str:
-    """Return what the points of a plot are means of.
-
-    Args:
-        images: Their names.
-    """
+    """Return what the points of a plot are means of, from the images' names."""
     return f"{'Kodak, mean' if is_kodak(images) else 'Mean'} of {len(images)} images"
 
 
@@ -148,16 +143,14 @@ def plot_progressive(
 def _as_published(curve: Curve) -> _Drawn:
     """In the colour of its family: classical codecs, published iREC, other learned codecs."""
     name = curve.label
-    colour = GREY if name in CLASSICAL else GREEN
-    if name.startswith("irec"):
-        colour = VERMILION
-    return _Drawn(curve, colour, "--" if name.endswith("ideal") else "-", False)
+    learned = VERMILION if name.startswith("irec") else GREEN
+    dash: Dash = "--" if name.endswith("ideal") else "-"
+    return _Drawn(curve, GREY if name in CLASSICAL else learned, dash, False)
 
 
 def _draw_panel(axes: "Axes", drawn: Sequence[_Drawn], measure: Measure) -> None:
     axes.set(xlabel="bits per pixel", ylabel=AXES[measure])
-    shown = [(one, one.curve.points(measure)) for one in drawn]
-    shown = [(one, points) for one, points in shown if points]
+    shown = [(one, points) for one in drawn if (points := one.curve.points(measure))]
     x_limit, y_limits = _limits(shown)
     for one, points in shown:
         axes.plot(

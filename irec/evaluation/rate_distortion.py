@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from irec.errors import DataError, IrecError
-from irec.evaluation.lossy_results import LossyResult, OperatingPoint, as_decibels, operating_points
-from irec.evaluation.results import Results
+from irec.evaluation.lossy_results import OperatingPoint, as_decibels, by_point, operating_points
+from irec.evaluation.results import Results, lossy_rows
 
 Measure = Literal["psnr", "ms_ssim"]
 KODAK_NAMES = frozenset(f"kodim{number:02d}" for number in range(1, 25))
-_PUBLISHED = Path(__file__).parent / "published" / "kodak.csv"
+_PUBLISHED = Path(__file__).parent / "published"
 
 
 @dataclass(frozen=True)
@@ -65,32 +65,20 @@ def merged_points(results: Sequence[Results]) -> list[OperatingPoint]:
     Raises:
         DataError: A run holds no lossy results, or the points are not all of the same images.
     """
-    rows = [lossy_rows(one) for one in results]
-    names = {row.name for part in rows for row in part}
-    for part in rows:
-        by_point: dict[tuple[float | None, float], set[str]] = {}
-        for row in part:
-            by_point.setdefault((row.quality, row.trade_off), set()).add(row.name)
-        for (quality, trade_off), present in by_point.items():
-            if absent := sorted(names - present):
+    runs = [lossy_rows(one.rows) for one in results]
+    if not all(runs):
+        raise DataError("rate-distortion curves need lossy results, and there are none")
+    names = {row.name for rows in runs for row in rows}
+    for rows in runs:
+        for of_point in by_point(rows):
+            if absent := sorted(names - {row.name for row in of_point}):
+                quality, trade_off = of_point[0].quality, of_point[0].trade_off
                 at = f"lambda {trade_off:g}" if quality is None else f"quality {quality:g}"
                 raise DataError(
                     f"the operating points are of different images: at {at} there is no {absent[0]}"
                 )
-    points = [point for part in rows for point in operating_points(part)]
+    points = [point for rows in runs for point in operating_points(rows)]
     return sorted(points, key=lambda point: point.file_bpp)
-
-
-def lossy_rows(results: Results) -> list[LossyResult]:
-    """Return the rows of a run.
-
-    Raises:
-        DataError: There are none, or they are lossless.
-    """
-    rows = [row for row in results.rows if isinstance(row, LossyResult)]
-    if not rows:
-        raise DataError("rate-distortion curves need lossy results, and there are none")
-    return rows
 
 
 def is_kodak(names: Iterable[str]) -> bool:
@@ -114,17 +102,19 @@ def chosen_curves(names: Sequence[str]) -> list[Curve]:
 
 @cache
 def published_curves() -> dict[str, Curve]:
-    """Read published curves of other codecs by their names: means over the 24 Kodak images.
-
-    published/README.md says what they are.
-    """
+    """Read published curves of other codecs by their names: means over the 24 Kodak images."""
     points: dict[str, list[tuple[float, float, float | None]]] = {}
-    with _PUBLISHED.open(newline="") as file:
-        for row in csv.DictReader(file):
-            ms_ssim = float(row["ms_ssim"]) if row["ms_ssim"] else None
-            point = (float(row["bpp"]), float(row["psnr_rgb_db"]), ms_ssim)
-            points.setdefault(row["codec"], []).append(point)
+    for row in published("kodak.csv"):
+        ms_ssim = float(row["ms_ssim"]) if row["ms_ssim"] else None
+        point = (float(row["bpp"]), float(row["psnr_rgb_db"]), ms_ssim)
+        points.setdefault(row["codec"], []).append(point)
     return {name: Curve.of(name, its_points) for name, its_points in points.items()}
+
+
+def published(name: str) -> list[dict[str, str]]:
+    """Read a table of published figures; published/README.md says what they are."""
+    with (_PUBLISHED / name).open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 # As many as Bjontegaard's cubic needs and his successors ask for. Interpolation would do with
@@ -224,23 +214,20 @@ class Comparison:
 def compare(points: Sequence[OperatingPoint], others: Mapping[str, Curve]) -> list[Comparison]:
     """Compare with the ideal first and then with each of the others, in their order."""
     file, ideal = file_curve(points), ideal_curve(points)
-    own = Comparison(
-        OWN_IDEAL, _bd_rate(file, ideal, "psnr"), _bd_rate(file, ideal, "ms_ssim"), None, None
-    )
+    own = Comparison(OWN_IDEAL, *_bd_rates(file, ideal), None, None)
     return [own] + [
-        Comparison(
-            name,
-            _bd_rate(file, other, "psnr"),
-            _bd_rate(file, other, "ms_ssim"),
-            _bd_rate(ideal, other, "psnr"),
-            _bd_rate(ideal, other, "ms_ssim"),
-        )
+        Comparison(name, *_bd_rates(file, other), *_bd_rates(ideal, other))
         for name, other in others.items()
     ]
 
 
-def _bd_rate(curve: Curve, other: Curve, measure: Measure) -> BdRate | None:
-    try:
-        return bd_rate(curve.points(measure), other.points(measure))
-    except CurvesNotComparableError:
-        return None
+def _bd_rates(curve: Curve, other: Curve) -> tuple[BdRate | None, BdRate | None]:
+    """Over PSNR, and over MS-SSIM."""
+
+    def over(measure: Measure) -> BdRate | None:
+        try:
+            return bd_rate(curve.points(measure), other.points(measure))
+        except CurvesNotComparableError:
+            return None
+
+    return over("psnr"), over("ms_ssim")

@@ -1,6 +1,8 @@
 """One page that shows results: tables that sort, curves, pictures to lay over one another."""
 
 import base64
+import bisect
+import functools
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +14,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from irec.evaluation.lossy_results import LossyResult, as_decibels
+from irec.evaluation.lossy_results import LossyResult, as_decibels, mean_of
 from irec.evaluation.measurements import (
     Measurement,
     by_codec,
+    by_setting,
     curve_of,
     is_lossless,
     mean_bpd,
@@ -23,20 +26,15 @@ from irec.evaluation.measurements import (
 from irec.evaluation.plot_style import BLUE, GREEN, GREY, VERMILION
 from irec.evaluation.plots import AXES
 from irec.evaluation.rate_distortion import Curve
-from irec.evaluation.results import Row, totals
+from irec.evaluation.results import Row, shown, totals
 from irec.images import as_pillow
 
 _TEMPLATE = Path(__file__).parent / "report.html.j2"
 _THUMBNAIL_SIDE = 160
 _COLOURS = (BLUE, VERMILION, GREEN, GREY, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
-
-@dataclass(frozen=True)
-class Cell:
-    """What a table shows, and the number that it sorts by; words sort by themselves."""
-
-    text: str
-    value: float | int | None = None
+# What a cell of a table holds; the page has the forms that figures are written in.
+Figure = str | float | int | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,7 @@ def render(
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["written"] = _written
     groups = by_codec(measurements)
     curves = [curve_of(label, part) for label, part in groups.items() if not is_lossless(part)]
     return environment.from_string(_TEMPLATE.read_text()).render(
@@ -81,7 +80,7 @@ def render(
         overheads=_overheads(rows),
         files=_files(groups),
         plot=_plot(curves) if curves else "",
-        pictures=[_shown(picture) for picture in pictures],
+        pictures=[_in_page(picture) for picture in pictures],
     )
 
 
@@ -90,89 +89,74 @@ def same_size(
 ) -> dict[str, UInt8[np.ndarray, "h w c"]]:
     """Return an image as WebP and JPEG of at most so many bytes, if they get that small."""
     versions = {}
-    for file_format, options in (("WEBP", {"method": 6}), ("JPEG", {"optimize": True})):
-        low, high, best = 0, 100, None
-        while low <= high:
-            quality = (low + high) // 2
-            buffer = io.BytesIO()
-            _as_image(pixels).save(buffer, file_format, quality=quality, **options)
-            if buffer.tell() <= n_bytes:
-                best, low = buffer, quality + 1
-            else:
-                high = quality - 1
-        if best is not None:
-            name = "WebP" if file_format == "WEBP" else "JPEG"
-            label = f"{name} of the same size ({best.tell():,} bytes)"
-            with Image.open(best) as image:
+    strongest: dict[str, dict[str, Any]] = {"WebP": {"method": 6}, "JPEG": {"optimize": True}}
+    for name, options in strongest.items():
+        of_quality = functools.cache(functools.partial(_encoded, pixels, name, **options))
+        n_fitting = bisect.bisect_right(range(101), n_bytes, key=lambda q: len(of_quality(q)))
+        if n_fitting > 0:
+            data = of_quality(n_fitting - 1)
+            with Image.open(io.BytesIO(data)) as image:
+                label = f"{name} of the same size ({len(data):,} bytes)"
                 versions[label] = np.asarray(image.convert("RGB"))
     return versions
 
 
-def _codecs(groups: Mapping[str, Sequence[Measurement]]) -> list[list[Cell]]:
-    table = []
-    for label, part in groups.items():
-        settings = sorted({one.setting for one in part}, key=lambda x: x or 0.0)
-        for setting in settings:
-            here = [one for one in part if one.setting == setting]
-            curve = curve_of(label, here)
-            (bpp,), (db,), (similarity,) = curve.bpp, curve.psnr_db, curve.ms_ssim
-            table.append(
-                [
-                    Cell(label),
-                    Cell("-" if setting is None else f"{setting:g}", setting),
-                    _number(mean_bpd(here), 3),
-                    _number(bpp, 3),
-                    _number(db, 2),
-                    _number(as_decibels(similarity), 2),
-                    _number(sum(one.encode_s for one in here) / len(here), 2),
-                    _number(sum(one.decode_s for one in here) / len(here), 2),
-                ]
-            )
-    return table
+def _encoded(pixels: np.ndarray, file_format: str, quality: int, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    _as_image(pixels).save(buffer, file_format, quality=quality, **options)
+    return buffer.getvalue()
 
 
-def _overheads(rows: Mapping[str, Sequence[Row]]) -> list[list[Cell]]:
-    """Label, image, quality, ideal and file in bytes, overhead."""
-    found = []
-    for label, part in rows.items():
-        for row in part:
-            overhead = totals([row])["overhead"]
-            quality = row.quality if isinstance(row, LossyResult) else None
-            found.append(
-                [
-                    Cell(label),
-                    Cell(row.name),
-                    Cell("-" if quality is None else f"{quality:g}", quality),
-                    Cell(f"{row.ideal_bits / 8:,.0f}", row.ideal_bits),
-                    Cell(f"{row.file_bits // 8:,}", row.file_bits),
-                    Cell("-" if overhead is None else f"{overhead:+.1%}", overhead),
-                ]
-            )
-    return found
-
-
-def _files(groups: Mapping[str, Sequence[Measurement]]) -> list[list[Cell]]:
+def _codecs(groups: Mapping[str, Sequence[Measurement]]) -> list[list[Figure]]:
     return [
         [
-            Cell(one.image),
-            Cell(label),
-            Cell("-" if one.setting is None else f"{one.setting:g}", one.setting),
-            Cell(f"{one.file_bits // 8:,}", one.file_bits),
-            _number(one.file_bits / one.n_dims, 3),
-            _number(one.psnr_db, 2),
-            _number(as_decibels(one.ms_ssim), 2),
+            label,
+            here[0].setting,
+            mean_bpd(here),
+            mean_of(here, "bpp"),
+            mean_of(here, "psnr_db"),
+            as_decibels(mean_of(here, "ms_ssim")),
+            mean_of(here, "encode_s"),
+            mean_of(here, "decode_s"),
+        ]
+        for label, part in groups.items()
+        for here in by_setting(part)
+    ]
+
+
+def _overheads(rows: Mapping[str, Sequence[Row]]) -> list[list[Figure]]:
+    return [
+        [
+            label,
+            row.name,
+            row.quality if isinstance(row, LossyResult) else None,
+            row.ideal_bits / 8,
+            row.file_bits // 8,
+            totals([row])["overhead"],
+        ]
+        for label, part in rows.items()
+        for row in part
+    ]
+
+
+def _files(groups: Mapping[str, Sequence[Measurement]]) -> list[list[Figure]]:
+    return [
+        [
+            one.image,
+            label,
+            one.setting,
+            one.file_bits // 8,
+            mean_bpd([one]),
+            one.psnr_db,
+            as_decibels(one.ms_ssim),
         ]
         for label, part in groups.items()
         for one in part
     ]
 
 
-def _number(value: float | None, digits: int) -> Cell:
-    if value is None:
-        return Cell("-")
-    if math.isinf(value):
-        return Cell("exact", 1e9)
-    return Cell(f"{value:.{digits}f}", value)
+def _written(figure: Figure, form: str) -> str:
+    return "exact" if figure == math.inf else shown(figure, form)
 
 
 def _plot(curves: Sequence[Curve]) -> str:
@@ -196,7 +180,7 @@ def _plot(curves: Sequence[Curve]) -> str:
     return svg[svg.index("<svg") :]
 
 
-def _shown(picture: Picture) -> dict[str, Any]:
+def _in_page(picture: Picture) -> dict[str, Any]:
     thumbnail = _as_image(picture.original)
     thumbnail.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
     height, width = picture.original.shape[:2]
@@ -211,9 +195,8 @@ def _shown(picture: Picture) -> dict[str, Any]:
 
 def _as_url(pixels: np.ndarray, lossless: bool = True) -> str:
     """Return a data URL: a lossless WebP, so that the page shows what there is and nothing else."""
-    buffer = io.BytesIO()
-    _as_image(pixels).save(buffer, "WEBP", lossless=lossless, quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    data = _encoded(pixels, "WebP", 80, lossless=lossless)
+    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
 
 
 def _as_image(pixels: np.ndarray) -> Image.Image:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,11 +14,39 @@ from rich.table import Table
 from irec.errors import DataError
 from irec.evaluation.lossy_results import (
     LossyResult,
-    lossy_table,
+    OperatingPoint,
+    by_point,
     lossy_totals,
     operating_points,
+    sums,
 )
 from irec.files import read_file, write_atomically, write_json
+
+RESULT_FILES = ("results.json", "results.csv", "rate_distortion.png", "rate_distortion.csv")
+
+# Columns of tables: the figure under each heading, and how it is written.
+_LOSSLESS_COLUMNS = {
+    "file": ("file_bpd", ".3f"),
+    "ideal": ("ideal_bpd", ".3f"),
+    "overhead": ("overhead", "+.1%"),
+    "PNG": ("png_bpd", ".3f"),
+    "WebP": ("webp_bpd", ".3f"),
+    "encode s": ("encode_s", ".2f"),
+    "decode s": ("decode_s", ".2f"),
+}
+_LOSSY_COLUMNS = {
+    "quality": ("quality", "g"),
+    "lambda": ("trade_off", ".4g"),
+    "file": ("file_bpp", ".4f"),
+    "ideal": ("ideal_bpp", ".4f"),
+    "overhead": ("overhead", "+.1%"),
+    "PSNR": ("psnr_db", ".2f"),
+    "ideal PSNR": ("ideal_psnr_db", ".2f"),
+    "MS-SSIM": ("ms_ssim_db", ".2f"),
+    "ideal MS-SSIM": ("ideal_ms_ssim_db", ".2f"),
+    "encode s": ("encode_s", ".2f"),
+    "decode s": ("decode_s", ".2f"),
+}
 
 
 @dataclass(frozen=True)
@@ -81,12 +109,7 @@ def lossless_totals(rows: Sequence[ImageResult]) -> dict[str, Any]:
         per dimension; `overhead`, file over ideal minus 1; `coder_loss`, (index + residual - ideal)
         over KL. WebP's sums are None where it cannot hold some image.
     """
-    summed: dict[str, Any] = {"n_images": len(rows), "n_dims": sum(row.n_dims for row in rows)}
-    for field in fields(ImageResult):
-        if not field.name.endswith(("_bits", "_s")):
-            continue
-        values = [getattr(row, field.name) for row in rows]
-        summed[field.name] = None if None in values else sum(values)
+    summed = {"n_images": len(rows), "n_dims": sum(row.n_dims for row in rows), **sums(rows)}
     for name in ("file", "ideal", "kl", "index", "side", "residual", "png", "webp"):
         bits = summed[f"{name}_bits"]
         summed[f"{name}_bpd"] = None if bits is None else bits / summed["n_dims"]
@@ -95,39 +118,6 @@ def lossless_totals(rows: Sequence[ImageResult]) -> dict[str, Any]:
     summed["coder_loss"] = lost / summed["kl_bits"] if summed["kl_bits"] else None
     return summed
 
-
-def lossless_table(rows: Sequence[ImageResult]) -> Table:
-    """Lay the results out for a terminal; the last row holds all images together."""
-    table = Table(title="bits per dimension", title_style="bold")
-    table.add_column("image", overflow="fold")
-    table.add_column("size")
-    for heading in ("file", "ideal", "overhead", "PNG", "WebP", "encode s", "decode s"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        size = f"{row.width}x{row.height}x{row.channels}"
-        table.add_row(row.name, size, *_cells(lossless_totals([row])))
-    table.add_section()
-    table.add_row(f"all {len(rows)}", "", *_cells(lossless_totals(rows)), style="bold")
-    return table
-
-
-def _cells(summed: dict[str, Any]) -> list[str]:
-    bpd = {name: summed[f"{name}_bpd"] for name in ("file", "ideal", "png", "webp")}
-    shown = {name: "-" if value is None else f"{value:.3f}" for name, value in bpd.items()}
-    mean_encode_s = summed["encode_s"] / summed["n_images"]
-    mean_decode_s = summed["decode_s"] / summed["n_images"]
-    return [
-        shown["file"],
-        shown["ideal"],
-        f"{summed['overhead']:+.1%}",
-        shown["png"],
-        shown["webp"],
-        f"{mean_encode_s:.2f}",
-        f"{mean_decode_s:.2f}",
-    ]
-
-
-RESULT_FILES = ("results.json", "results.csv", "rate_distortion.png", "rate_distortion.csv")
 
 Row = ImageResult | LossyResult
 _ROW_TYPES: tuple[type[ImageResult] | type[LossyResult], ...] = (ImageResult, LossyResult)
@@ -148,14 +138,74 @@ class Results:
     failed: dict[str, str]
 
 
+def lossy_rows(rows: Sequence[Row]) -> list[LossyResult]:
+    """Return rows that are lossy; none if they are lossless.
+
+    Raises:
+        DataError: There are both.
+    """
+    lossy = [row for row in rows if isinstance(row, LossyResult)]
+    if lossy and len(lossy) < len(rows):
+        raise DataError("lossless and lossy results cannot be summed together")
+    return lossy
+
+
 def totals(rows: Sequence[Row]) -> dict[str, Any]:
     """Sum rows of one kind, by :func:`lossless_totals` or :func:`lossy_totals`."""
-    return _dispatch(rows, lossless_totals, lossy_totals)
+    if lossy := lossy_rows(rows):
+        return lossy_totals(lossy)
+    return lossless_totals([row for row in rows if isinstance(row, ImageResult)])
 
 
 def results_table(rows: Sequence[Row]) -> Table:
     """Lay rows of one kind out for a terminal; the last rows are totals or means."""
-    return _dispatch(rows, lossless_table, lossy_table)
+    lossy = lossy_rows(rows)
+    columns = _LOSSY_COLUMNS if lossy else _LOSSLESS_COLUMNS
+    table = _empty_table(columns, "image", "size")
+    for row in rows:
+        size = f"{row.width}x{row.height}x{row.channels}"
+        table.add_row(row.name, size, *_cells(_figures([row]), columns))
+    table.add_section()
+    parts: Sequence[Sequence[Row]] = by_point(lossy) if lossy else [rows]
+    for part in parts:
+        label = f"{'mean of' if lossy else 'all'} {len(part)}"
+        table.add_row(label, "", *_cells(_figures(part), columns), style="bold")
+    return table
+
+
+def operating_points_table(points: Sequence[OperatingPoint]) -> Table:
+    """Lay operating points out for a terminal."""
+    table = _empty_table(_LOSSY_COLUMNS, "images")
+    for point in points:
+        table.add_row(f"mean of {point.n_images}", *_cells(asdict(point), _LOSSY_COLUMNS))
+    return table
+
+
+def _empty_table(columns: Mapping[str, tuple[str, str]], *leading: str) -> Table:
+    is_lossy = columns is _LOSSY_COLUMNS
+    title = f"bits per {'pixel, PSNR and MS-SSIM in dB' if is_lossy else 'dimension'}"
+    table = Table(title=title, title_style="bold")
+    for heading in leading:
+        table.add_column(heading, overflow="fold")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what a line of a table says of rows: their settings, totals and mean seconds."""
+    summed = totals(rows)
+    seconds = {name: summed[name] / len(rows) for name in ("encode_s", "decode_s")}
+    return vars(rows[0]) | summed | seconds
+
+
+def _cells(figures: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    return [shown(figures[name], form) for name, form in columns.values()]
+
+
+def shown(value: float | int | str | None, form: str) -> str:
+    """Format a figure; a dash where there is none."""
+    return "-" if value is None else format(value, form)
 
 
 def write_results(
@@ -186,8 +236,10 @@ def write_results(
         "images": dicts,
         "failed": dict(failed),
         "total": without_infinity(totals(rows)),
-        **_dispatch(rows, lambda _: {}, _operating_points_entry),
     }
+    if lossy := lossy_rows(rows):
+        points = operating_points(lossy)
+        document["operating_points"] = [without_infinity(asdict(point)) for point in points]
     write_json(folder / "results.json", document)
 
 
@@ -230,28 +282,9 @@ def row_from_dict(entry: Mapping[str, Any]) -> Row:
     raise DataError("neither the keys of a lossless nor those of a lossy result")
 
 
-def _operating_points_entry(rows: Sequence[LossyResult]) -> dict[str, Any]:
-    return {
-        "operating_points": [without_infinity(asdict(point)) for point in operating_points(rows)]
-    }
-
-
 def without_infinity(entry: dict[str, Any]) -> dict[str, Any]:
     """As strict JSON has it: infinite figures as the string "inf"."""
     return {
         key: str(value) if isinstance(value, float) and math.isinf(value) else value
         for key, value in entry.items()
     }
-
-
-def _dispatch(
-    rows: Sequence[Row],
-    lossless: Callable[[Sequence[ImageResult]], Any],
-    lossy: Callable[[Sequence[LossyResult]], Any],
-) -> Any:
-    """Call the function for the kind of the rows; of no rows, the lossless one."""
-    lossy_rows = [row for row in rows if isinstance(row, LossyResult)]
-    lossless_rows = [row for row in rows if isinstance(row, ImageResult)]
-    if lossy_rows and lossless_rows:
-        raise DataError("lossless and lossy results cannot be summed together")
-    return lossy(lossy_rows) if lossy_rows else lossless(lossless_rows)

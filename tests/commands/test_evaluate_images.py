@@ -89,7 +89,7 @@ def test_images_whose_files_would_have_one_name_are_refused(pictures):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_codecs_give_back_what_they_should(name, channels):
     codec, pixels = classical_codecs()[name], picture(40, 56, channels)
-    if (reason := codec.missing()) is not None:
+    if (reason := codec.missing) is not None:
         pytest.skip(reason)
     sizes = []
     for setting in codec.settings:

@@ -3,7 +3,8 @@ import math
 import pytest
 from rich.console import Console
 
-from irec.evaluation.lossy_results import as_decibels, lossy_table, lossy_totals, operating_points
+from irec.evaluation.lossy_results import as_decibels, lossy_totals, operating_points
+from irec.evaluation.results import results_table
 from tests.evaluation.rows import lossy_curve_rows, lossy_row
 
 
@@ -58,7 +59,7 @@ def test_totals_are_exact_sums_beside_means():
 
 def test_the_table_has_a_row_per_image_and_a_mean_per_quality():
     console = Console(width=200, record=True)
-    console.print(lossy_table(lossy_curve_rows()))
+    console.print(results_table(lossy_curve_rows()))
     lines = console.export_text().splitlines()
     means = [line for line in lines if "mean of 2" in line]
     assert len(means) == 5
