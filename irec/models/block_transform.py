@@ -1,7 +1,7 @@
 """The linear transform of 16x16 blocks, and the components of photographs where it begins."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
@@ -19,8 +19,7 @@ _PHASES = (0, 5)
 _LEAST_VARIANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class BlockComponents:
+class BlockComponents(NamedTuple):
     """Mean, and orthonormal components by falling variance, of colours in [-0.5, 0.5].
 
     Attributes:

@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 
 from irec.errors import CheckpointError
 from irec.files import fingerprint, write_together
-from irec.models.exact import neutral_torch, own_randomness
+from irec.models.exact import neutral_torch
 from irec.models.registry import KINDS, Model, ModelConfig, build, name_of
 from irec.models.weight_norm import weight_norm_layers
 
@@ -91,7 +91,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     try:
         _check_values(kind, values)
         coding = _coding_statistics(config["coding"], values)
-        model = kind(**{name: _tuples(value) for name, value in values.items()})
+        model = kind(**values)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
     try:
@@ -116,8 +116,9 @@ def fingerprint_of(folder: Path) -> bytes:
     return fingerprint(_read(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE))
 
 
+# Draws of fresh weights must not move a caller's own generator.
+@torch.random.fork_rng(devices=[])
 @neutral_torch()
-@own_randomness()
 def build_model(config: ModelConfig, state: dict[str, torch.Tensor]) -> Model:
     """Build a model from a checkpoint's config and folded weights.
 
@@ -208,32 +209,25 @@ def _check_values(kind: type[Any], values: dict[str, Any]) -> None:
         values: Its fields, of JSON's types.
 
     Raises:
-        ValueError: A field is missing, unknown, of another type, or beyond all reason.
+        ValueError: A field is unknown, of another type, or beyond all reason.
     """
     hints = get_type_hints(kind)
-    required = {
-        field.name
-        for field in fields(kind)
-        if field.default is MISSING and field.default_factory is MISSING
-    }
-    if wrong := (required - set(values)) | (set(values) - set(hints)):
-        raise ValueError(f"missing or unknown settings: {', '.join(sorted(wrong))}")
+    if unknown := set(values) - set(hints):
+        raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
     for name, value in values.items():
-        if hints[name] is int and not _is_count(value):
+        hint = hints[name]
+        choices = get_args(hint) if get_origin(hint) is Literal else (value,)
+        if hint is int and not (type(value) is int and 1 <= value <= _MAX_COUNT):
             raise ValueError(f"{name} is {value!r}, not a whole number from 1 to {_MAX_COUNT}")
-        if hints[name] is float and not _is_number(value):
+        if hint is float and not _is_number(value):
             raise ValueError(f"{name} is {value!r}, not a number")
-        if get_origin(hints[name]) is tuple and not isinstance(value, list):
-            raise ValueError(f"{name} is {value!r}, not a list")
-        choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else ()
-        if choices and value not in choices:
+        if value not in choices:
             raise ValueError(f"{name} is {value!r}, not one of {', '.join(map(str, choices))}")
 
 
 def _coding_statistics(coding: dict[str, Any], values: dict[str, Any]) -> CodingStatistics:
-    steps, rho, groups = (
-        coding.get(name, []) for name in ("usual_steps", "usual_rho", "channel_groups")
-    )
+    names = ("usual_steps", "usual_rho", "channel_groups")
+    steps, rho, groups = (coding.get(name, []) for name in names)
     if not (isinstance(steps, list) and all(_is_number(one) and one >= 0 for one in steps)):
         raise ValueError("usual_steps are numbers from 0 on")
     if not (isinstance(rho, list) and all(type(one) is int and 0 <= one < 80 for one in rho)):
@@ -241,24 +235,15 @@ def _coding_statistics(coding: dict[str, Any], values: dict[str, Any]) -> Coding
     if not (isinstance(groups, list) and all(isinstance(group, list) for group in groups)):
         raise ValueError("channel_groups are lists")
     channels = [channel for group in groups for channel in group]
-    if channels and not (
-        all(type(channel) is int for channel in channels)
-        and sorted(channels) == list(range(values.get("latent_channels", len(channels))))
-    ):
+    n_channels = values.get("latent_channels", len(channels))
+    is_whole = all(type(channel) is int for channel in channels)
+    if channels and not (is_whole and sorted(channels) == list(range(n_channels))):
         raise ValueError("channel_groups do not hold each latent channel once")
     return CodingStatistics(tuple(steps), tuple(rho), tuple(map(tuple, groups)))
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and 1 <= value <= _MAX_COUNT
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _read(path: Path) -> bytes:

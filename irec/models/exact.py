@@ -57,47 +57,43 @@ def _round_in_place(x: Tensor) -> None:
 
 
 class ExactConv2d(nn.Conv2d):
-    """Convolution with a 1x1 or 3x3 kernel and zero padding, exact in float64."""
+    """Convolution with a kernel of side 1 or 3 and zero padding, exact in float64."""
+
+    bias: nn.Parameter
 
     def __init__(self, n_in: int, n_out: int, kernel: int) -> None:
-        """Set up the weights.
-
-        Args:
-            n_in: Channels that enter.
-            n_out: Channels that leave.
-            kernel: Side, 1 or 3.
-        """
+        """Set up the weights, from `n_in` to `n_out` channels."""
         super().__init__(n_in, n_out, kernel, padding=kernel // 2)
 
     def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h w"]:
         """Convolve; float64 takes the exact way."""
         if x.dtype != torch.float64:
             return super().forward(x)
-        return self._exact(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-    def put_on_grid(self) -> None:
-        """Round float64 weights to their grid, once a model is about to code.
-
-        Raises:
-            CheckpointError: Weights are so large that sums could round.
-        """
-        with torch.no_grad():
-            self.weight.mul_(2.0**WEIGHT_BITS).round_().mul_(2.0**-WEIGHT_BITS)
-            bits = WEIGHT_BITS + VALUE_BITS
-            self.bias.mul_(2.0**bits).round_().mul_(2.0**-bits)  # type: ignore[union-attr]
-            largest = self.weight.abs().sum((1, 2, 3)) * MAX_VALUE + self.bias.abs()  # type: ignore[union-attr]
-            if not bool((largest < 2.0 ** (53 - bits)).all()):
-                raise CheckpointError("a weight of the checkpoint is too large to code with")
-
-    def _exact(self, x: Float[Tensor, "n h w i"]) -> Float[Tensor, "n h w o"]:
-        n, height, width, n_in = x.shape
+        n, n_in, height, width = x.shape
         margin = self.kernel_size[0] // 2
         padded = x.new_zeros(n, height + 2 * margin, width + 2 * margin, n_in)
         inside = padded[:, margin : margin + height, margin : margin + width]
-        inside.copy_(x)
+        inside.copy_(x.permute(0, 2, 3, 1))
         _round_in_place(inside)
-        assert self.bias is not None
-        return shifted_products(padded, self.weight, self.bias, _round_in_place)
+        products = shifted_products(padded, self.weight, self.bias, _round_in_place)
+        return products.permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def put_on_grid(model: nn.Module) -> None:
+    """Round the weights of all exact layers of a float64 model to their grid, before it codes.
+
+    Raises:
+        CheckpointError: Weights are so large that sums could round.
+    """
+    bits = WEIGHT_BITS + VALUE_BITS
+    for layer in model.modules():
+        if isinstance(layer, ExactConv2d):
+            layer.weight.mul_(2.0**WEIGHT_BITS).round_().mul_(2.0**-WEIGHT_BITS)
+            layer.bias.mul_(2.0**bits).round_().mul_(2.0**-bits)
+            largest = layer.weight.abs().sum((1, 2, 3)) * MAX_VALUE + layer.bias.abs()
+            if not bool((largest < 2.0 ** (53 - bits)).all()):
+                raise CheckpointError("a weight of the checkpoint is too large to code with")
 
 
 def shifted_products(
@@ -135,17 +131,6 @@ def shifted_products(
     return out.view(n, height, row, -1)[:, : height - margin, : row - margin]
 
 
-def put_on_grid(model: nn.Module) -> None:
-    """Round the weights of all exact layers of a float64 model to their grid.
-
-    Raises:
-        CheckpointError: Weights are too large.
-    """
-    for layer in model.modules():
-        if isinstance(layer, ExactConv2d):
-            layer.put_on_grid()
-
-
 @contextlib.contextmanager
 def neutral_torch() -> Iterator[None]:
     """Run with float32 and the processor as defaults, and without autocast; restores all of it.
@@ -165,10 +150,3 @@ def neutral_torch() -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(dtype)
-
-
-@contextlib.contextmanager
-def own_randomness() -> Iterator[None]:
-    """Keep draws from torch's global generator, such as fresh weights, from a caller's own."""
-    with torch.random.fork_rng(devices=[]):
-        yield

@@ -13,7 +13,6 @@ starts at zero.
 """
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,8 +33,8 @@ _N_NEIGHBOURS = (16, 20, 24)
 _N_NEAREST = 4
 # Neighbours lie within so many cells.
 _REACH = 2
-# Of raw mixtures: three means, three log-scales, three couplings, one logit for each component.
-_N_RAW = 10
+# Of raw mixtures, for each component, see `mixture_of`.
+N_RAW = 10
 # How green follows red, and blue green, in photographs.
 _USUAL_COUPLING = (0.75, 0.0, 0.75)
 _LOG_ACTIVITY_BITS = 12
@@ -105,11 +104,9 @@ def context_of(planes: Sequence[Float[Tensor, "n 3 h w"]], phase: int) -> Contex
         _context_of_band(padded, neighbours, top, min(top + n_rows, height))
         for top in range(0, height, n_rows)
     ]
-    return (
-        bands[0]
-        if len(bands) == 1
-        else Context(*(torch.cat(x, 2) for x in zip(*bands, strict=True)))
-    )
+    if len(bands) == 1:
+        return bands[0]
+    return Context(*(torch.cat(parts, 2) for parts in zip(*bands, strict=True)))
 
 
 def _context_of_band(
@@ -144,31 +141,21 @@ class Phase(nn.Module):
     """One pixel of each cell: from features and neighbours to a mixture, and new features."""
 
     def __init__(self, phase: int, channels: int, n_blocks: int, n_components: int) -> None:
-        """Set up the layers.
-
-        Args:
-            phase: Index into PHASES.
-            channels: Of the features that run through all phases and levels.
-            n_blocks: Residual blocks.
-            n_components: Of the mixtures.
-        """
+        """Set up the layers; `phase` is an index into PHASES, all else as in LatticeRVAEConfig."""
         super().__init__()
         self.phase = phase
         self.n_components = n_components
         self.enter = ExactConv2d(Context.n_features(phase), channels, 1)
         self.wide = nn.ModuleList(ExactConv2d(channels, channels, 3) for _ in range(n_blocks))
         self.narrow = nn.ModuleList(ExactConv2d(channels, channels, 1) for _ in range(n_blocks))
-        self.leave = ExactConv2d(channels, n_components * _N_RAW, 1)
-        self._start()
-
-    def _start(self) -> None:
+        self.leave = ExactConv2d(channels, n_components * N_RAW, 1)
         for layer in self.narrow:
             nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
         nn.init.zeros_(self.leave.weight)
         with torch.no_grad():
-            bias = self.leave.bias.zero_().view(self.n_components, _N_RAW)  # type: ignore[union-attr]
-            bias[:, 0:3] += torch.linspace(-0.02, 0.02, self.n_components)[:, None]
-            bias[:, 3:6] += torch.linspace(-0.7, 0.7, self.n_components)[:, None]
+            bias = self.leave.bias.zero_().view(n_components, N_RAW)
+            bias[:, 0:3] += torch.linspace(-0.02, 0.02, n_components)[:, None]
+            bias[:, 3:6] += torch.linspace(-0.7, 0.7, n_components)[:, None]
 
     def forward(
         self, h: Float[Tensor, "n c h w"], planes: Sequence[Tensor]
@@ -188,16 +175,40 @@ class Phase(nn.Module):
 
     def _mixture(self, raw: Tensor, context: Context) -> LogisticParameters:
         n, _, height, width = raw.shape
-        raw = raw.reshape(n, self.n_components, _N_RAW, height, width)
-        usual = raw.new_tensor(_USUAL_COUPLING).view(1, 1, 3, 1, 1)
-        log_scale = raw[:, :, 3:6] + (0.5 * context.log_activity + 0.3)[:, None]
-        return LogisticParameters(
-            base=context.base,
-            mean=context.base[:, None] + raw[:, :, 0:3] * context.unit[:, None],
-            log_scale=log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE),
-            coupling=(raw[:, :, 6:9] + usual).clamp(-MAX_COUPLING, MAX_COUPLING),
-            logit=raw[:, :, 9],
+        log_scale = 0.5 * context.log_activity + 0.3
+        return mixture_of(
+            raw.reshape(n, self.n_components, N_RAW, height, width),
+            context.base,
+            context.base[:, None],
+            context.unit[:, None],
+            log_scale[:, None],
         )
+
+
+def mixture_of(
+    raw: Float[Tensor, "n k 10 h w"],
+    base: Float[Tensor, "n 3 h w"],
+    mean: Tensor,
+    unit: Tensor | float,
+    log_scale: Tensor | float,
+) -> LogisticParameters:
+    """Correct a first guess as a network says.
+
+    Args:
+        raw: Of each component three means, three log-scales, three couplings, one logit.
+        base: From which couplings count, grey levels.
+        mean: First guess, grey levels; like all that follows, it spreads to [n, k, 3, h, w].
+        unit: Of corrections to the mean, grey levels.
+        log_scale: First guess.
+    """
+    usual = raw.new_tensor(_USUAL_COUPLING).view(1, 1, 3, 1, 1)
+    return LogisticParameters(
+        base=base,
+        mean=mean + unit * raw[:, :, 0:3],
+        log_scale=(log_scale + raw[:, :, 3:6]).clamp(MIN_LOG_SCALE, MAX_LOG_SCALE),
+        coupling=(raw[:, :, 6:9] + usual).clamp(-MAX_COUPLING, MAX_COUPLING),
+        logit=raw[:, :, 9],
+    )
 
 
 class Level(nn.Module):
@@ -260,8 +271,3 @@ def _complete(pixels: Tensor, first: Tensor) -> Tensor:
 def like(x: Tensor, h: Tensor) -> Tensor:
     """`x` in the type of `h`, laid out for convolutions."""
     return x.to(h.dtype).contiguous(memory_format=torch.channels_last)
-
-
-def halved(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of an image of the upper left pixels of each 2x2 cell."""
-    return math.ceil(size[0] / 2), math.ceil(size[1] / 2)

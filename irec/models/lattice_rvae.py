@@ -7,6 +7,7 @@ Like the RVAE's (:mod:`irec.models.rvae`), its generative pass asks a latent sou
 tensor; it also asks a pixel source for the pixels of each phase (:mod:`irec.models.lattice`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,8 @@ from torch.nn import functional
 
 from irec.errors import InvalidParameterError
 from irec.models.exact import ExactConv2d, activation, full_precision, on_grid
-from irec.models.lattice import Level, halved, like
-from irec.models.likelihoods import MAX_COUPLING, MAX_LOG_SCALE, MIN_LOG_SCALE, LogisticParameters
+from irec.models.lattice import N_RAW, Level, like, mixture_of
+from irec.models.likelihoods import LogisticParameters
 from irec.models.sources import LatentSource, PixelSource, Place
 
 # Levels of the lattice: the coarsest pixels lie 64 apart. Levels beyond the last of
@@ -73,13 +74,7 @@ class LatentBlock(nn.Module):
     """One latent tensor at the resolution of a level's cells."""
 
     def __init__(self, channels: int, latent: int, stride: int) -> None:
-        """Set up prior, posterior and the way back into the features.
-
-        Args:
-            channels: Of the features.
-            latent: Stochastic channels.
-            stride: Of the cells, in pixels.
-        """
+        """Set up prior, posterior and the way back into the features; `stride` is in pixels."""
         super().__init__()
         self.stride = stride
         self.prior = ExactConv2d(channels, 2 * latent, 1)
@@ -128,7 +123,7 @@ class LatticeRVAE(nn.Module):
         channels = config.channels
         self.top = nn.Parameter(torch.zeros(channels))
         self.grey = nn.Parameter(torch.zeros(channels))
-        self.coarsest = nn.Parameter(torch.zeros(2, 10))
+        self.coarsest = nn.Parameter(torch.zeros(2, N_RAW))
         self.levels = nn.ModuleList(
             Level(channels, n_blocks, config.n_components, is_finest=index == 0)
             for index, n_blocks in enumerate(config.blocks_per_level)
@@ -165,9 +160,10 @@ class LatticeRVAE(nn.Module):
         Returns:
             The images that the pixel source chose.
         """
-        sizes = [size]
-        for _ in range(N_LEVELS):
-            sizes.append(halved(sizes[-1]))
+        height, width = size
+        # Upper left pixels of 2x2 cells are an image of half the size, rounded up.
+        strides = [2**level for level in range(N_LEVELS + 1)]
+        sizes = [(math.ceil(height / s), math.ceil(width / s)) for s in strides]
         n = len(is_grey)
         h = (self.top + is_grey[:, None] * self.grey)[:, :, None, None]
         h = h.expand(n, -1, *sizes[-1])
@@ -186,16 +182,10 @@ class LatticeRVAE(nn.Module):
 
     def _coarsest(self, n: int, size: tuple[int, int]) -> LogisticParameters:
         """Mixtures of pixels about which nothing is known: two components, learned."""
-        raw = self.coarsest.view(1, 2, 10, 1, 1).expand(n, -1, -1, *size)
-        middle = raw.new_tensor([-40.0, 40.0]).view(1, 2, 1, 1, 1)
-        coupling = raw.new_tensor([0.75, 0.0, 0.75]).view(1, 1, 3, 1, 1)
-        return LogisticParameters(
-            base=raw.new_full((n, 3, *size), 128.0),
-            mean=128.0 + middle + 64.0 * raw[:, :, 0:3],
-            log_scale=(raw[:, :, 3:6] + 3.0).clamp(MIN_LOG_SCALE, MAX_LOG_SCALE),
-            coupling=(raw[:, :, 6:9] + coupling).clamp(-MAX_COUPLING, MAX_COUPLING),
-            logit=raw[:, :, 9],
-        )
+        raw = self.coarsest.view(1, 2, N_RAW, 1, 1).expand(n, -1, -1, *size)
+        base = raw.new_full((n, 3, *size), 128.0)
+        apart = raw.new_tensor([-40.0, 40.0]).view(1, 2, 1, 1, 1)
+        return mixture_of(raw, base, 128.0 + apart, 64.0, 3.0)
 
 
 def _cells(image: Tensor, stride: int) -> Tensor:

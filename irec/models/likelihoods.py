@@ -188,29 +188,16 @@ class ConditionalLogistic(nn.Module):
         The network predicts marginal means, and coefficients for how far the earlier channels
         fell from theirs; they are rewritten for centred pixel values here.
         """
-        raw_mean, raw_log_scale, raw_coupling = raw.chunk(3, dim=1)
-        marginal = _to_grey_levels(raw_mean)
+        raw_mean, raw_log_scale, raw_coupling = (part[:, None] for part in raw.chunk(3, dim=1))
         # Channels of photographs follow each other nearly one to one: start there.
-        start = raw.new_tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1)
+        start = raw.new_tensor([1.0, 0.0, 1.0]).view(1, 1, 3, 1, 1)
         coupling = MAX_COUPLING * torch.tanh(raw_coupling + math.atanh(0.45) * start)
-        red, green, blue = marginal.unbind(1)
-        of_green, red_of_blue, green_of_blue = coupling.unbind(1)
-        red_error, green_error = red - _MIDDLE, green - _MIDDLE
-        mean = torch.stack(
-            [
-                red,
-                green - of_green * red_error,
-                blue - red_of_blue * red_error - green_of_blue * green_error,
-            ],
-            dim=1,
-        )
-        log_scale = _bounded_log_scale(raw_log_scale)
-        return LogisticParameters(mean[:, None], log_scale[:, None], coupling[:, None])
+        marginal, log_scale = _to_grey_levels(raw_mean), _bounded_log_scale(raw_log_scale)
+        centred = LogisticParameters(marginal, log_scale, -coupling)
+        return LogisticParameters(centred.conditional_mean(marginal[:, 0]), log_scale, coupling)
 
 
 Likelihood = Logistic | ConditionalLogistic
-
-
 _CLASSES: dict[str, type[Likelihood]] = {
     "logistic": Logistic,
     "conditional_logistic": ConditionalLogistic,
@@ -218,13 +205,8 @@ _CLASSES: dict[str, type[Likelihood]] = {
 
 
 def make_likelihood(name: str) -> Likelihood:
-    """Build the likelihood called `name`, one of LikelihoodName.
-
-    Raises:
-        InvalidParameterError: There is none of that name.
-    """
+    """Build the likelihood called `name`; raises InvalidParameterError where there is none."""
     if name not in _CLASSES:
-        raise InvalidParameterError(
-            f"unknown likelihood {name!r}: choose one of {', '.join(_CLASSES)}"
-        )
+        names = ", ".join(_CLASSES)
+        raise InvalidParameterError(f"unknown likelihood {name!r}: choose one of {names}")
     return _CLASSES[name]()

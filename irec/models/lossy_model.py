@@ -189,7 +189,14 @@ class AnchorTable(nn.Module):
         return values[:, :, None, None]
 
 
-def check_ascending(name: str, values: Sequence[float] | Sequence[int]) -> None:
-    """Raise InvalidParameterError where there are no values, or these do not rise from above 0."""
-    if not values or any(a >= b for a, b in itertools.pairwise((0, *values))):
-        raise InvalidParameterError(f"{name} must be positive and ascending, not {list(values)}")
+def check_ascending(config: Any, *names: str) -> None:
+    """Make tuples of a configuration's sequences, which JSON has as lists, and check them.
+
+    Raises:
+        InvalidParameterError: One is empty, or does not rise from above 0.
+    """
+    for name in names:
+        values = tuple(getattr(config, name))
+        object.__setattr__(config, name, values)
+        if not values or any(a >= b for a, b in itertools.pairwise((0, *values))):
+            raise InvalidParameterError(f"{name} must be positive and ascending, not {[*values]}")

@@ -6,6 +6,7 @@ Sampling and training (here), encoding and decoding (:mod:`irec.codec.latent_sou
 :mod:`irec.codec.lattice`) differ in nothing else, so that encoder and decoder cannot diverge.
 """
 
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -35,52 +36,46 @@ class LatentSource(Protocol):
         ...
 
 
+@dataclass
 class PriorSampler:
-    """Draws every latent tensor from its prior: samples of the model."""
+    """Draws every latent tensor from its prior: samples of the model.
 
-    def __init__(self, generator: torch.Generator | None = None) -> None:
-        """Set up the sampler.
+    Attributes:
+        generator: Source of randomness; torch's global one where it is None.
+    """
 
-        Args:
-            generator: Source of randomness; torch's global one where it is None.
-        """
-        self.generator = generator
+    generator: torch.Generator | None = None
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
-        """Draw z ~ N(mean, scale^2)."""
-        noise = torch.randn(
-            prior.loc.shape,
-            generator=self.generator,
-            dtype=prior.loc.dtype,
-            device=prior.loc.device,
-        )
-        return prior.loc + prior.scale * noise
+        """Draw z from the prior."""
+        return _draw(prior, self.generator)
 
 
+@dataclass
 class PosteriorSampler:
     """Draws every latent tensor from its posterior, and keeps the KL divergences.
 
     Attributes:
+        generator: As in :class:`PriorSampler`.
         kl_nats: One tensor [n, c, h, w] of KL(posterior || prior) for each call.
     """
 
-    def __init__(self, generator: torch.Generator | None = None) -> None:
-        """Set up the sampler; `generator` as in :class:`PriorSampler`."""
-        self.generator = generator
-        self.kl_nats: list[Tensor] = []
+    generator: torch.Generator | None = None
+    kl_nats: list[Tensor] = field(default_factory=list)
 
     def __call__(self, prior: Normal, posterior: Normal | None, tensor: int) -> Tensor:
-        """Draw z from the posterior with the reparameterisation trick."""
+        """Draw z from the posterior."""
         if posterior is None:
             raise ValueError("PosteriorSampler needs a posterior: run the inference pass first")
         self.kl_nats.append(kl_divergence(posterior, prior))
-        noise = torch.randn(
-            posterior.loc.shape,
-            generator=self.generator,
-            dtype=posterior.loc.dtype,
-            device=posterior.loc.device,
-        )
-        return posterior.loc + posterior.scale * noise
+        return _draw(posterior, self.generator)
+
+
+def _draw(gaussian: Normal, generator: torch.Generator | None) -> Tensor:
+    """Return mean + scale * noise, so that gradients reach both (the reparameterisation trick)."""
+    mean = gaussian.loc
+    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+    return mean + gaussian.scale * noise
 
 
 class Place(NamedTuple):
@@ -119,29 +114,24 @@ class PixelSource(Protocol):
         ...
 
 
+@dataclass
 class KnownPixels:
     """A pixel source that knows the images, and sums up what they cost; for training.
 
     Attributes:
+        image: [n, 3, h, w], whole numbers 0 .. 255.
+        n_channels: 1 counts red alone, as for grey images.
         nats: For each phase so far -log p of each image, [n].
     """
 
-    def __init__(self, image: Float[Tensor, "n 3 h w"], n_channels: int = 3) -> None:
-        """Set up the source.
-
-        Args:
-            image: Whole numbers 0 .. 255.
-            n_channels: 1 counts red alone, as for grey images.
-        """
-        self.image = image
-        self.n_channels = n_channels
-        self.nats: list[Float[Tensor, " n"]] = []
+    image: Float[Tensor, "n 3 h w"]
+    n_channels: int = 3
+    nats: list[Float[Tensor, " n"]] = field(default_factory=list)
 
     def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Return the true pixels."""
         pixels = place.cut(self.image)
-        height, width = pixels.shape[2:]
-        given = parameters.cropped(height, width)
+        given = parameters.cropped(*pixels.shape[2:])
         self.nats.append(-given.log_prob(pixels, self.n_channels).sum((1, 2)))
         return pixels
 
@@ -165,13 +155,17 @@ class PredictedPixels(KnownPixels):
         return pixels
 
 
+@dataclass
 class SampledPixels:
-    """A pixel source that draws from the model."""
+    """A pixel source that draws from the model.
 
-    def __init__(self, size: tuple[int, int], generator: torch.Generator | None = None) -> None:
-        """Set up the source; `size` is the images' height and width."""
-        self.size = size
-        self.generator = generator
+    Attributes:
+        size: Height and width of the images.
+        generator: As in :class:`PriorSampler`.
+    """
+
+    size: tuple[int, int]
+    generator: torch.Generator | None = None
 
     def __call__(self, parameters: LogisticParameters, place: Place) -> Tensor:
         """Draw pixels."""

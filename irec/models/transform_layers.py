@@ -1,5 +1,6 @@
 """The networks of the transform VAE (:mod:`irec.models.transform_vae`), top to bottom."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,16 +52,18 @@ class TransformVAEConfig:
     distortion: Distortion = "mse"
 
     def __post_init__(self) -> None:
-        """Check slices and lambdas; JSON and checkpoints hold them as lists."""
-        object.__setattr__(self, "slices", tuple(self.slices))
-        object.__setattr__(self, "lambdas", tuple(self.lambdas))
-        check_ascending("slices", self.slices)
-        check_ascending("lambdas", self.lambdas)
+        """Check slices and lambdas."""
+        check_ascending(self, "slices", "lambdas")
 
     @property
     def latent_channels(self) -> int:
         """Channels of z1."""
         return self.slices[-1]
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """First channel of each slice, and the one after its last."""
+        return list(itertools.pairwise((0, *self.slices)))
 
 
 def _activation(x: Tensor) -> Tensor:
@@ -162,7 +165,7 @@ class HyperAnalysis(nn.Module):
         super().__init__()
         z, h, s = config.latent_channels, config.hyper_channels, config.state_channels
         n_energies = len(config.slices) + 3
-        self.slices = config.slices
+        self.bounds = config.bounds
         self.energies = nn.Conv2d(n_energies, h, 1)
         self.first = nn.Conv2d(2 * z, s, 1)
         self.second = nn.Conv2d(s, s, 4, stride=2, padding=1)
@@ -178,9 +181,8 @@ class HyperAnalysis(nn.Module):
 
     def forward(self, normalised: Tensor, features: Tensor, anchor_position: Tensor) -> Normal:
         """Return the posterior of z2."""
-        starts = (0, *self.slices[:-1])
         squares = normalised.square()
-        slices = [squares[:, a:b].mean(1) for a, b in zip(starts, self.slices, strict=True)]
+        slices = [squares[:, start:end].mean(1) for start, end in self.bounds]
         pooled = functional.avg_pool2d(torch.stack(slices, 1), 4)
         coarse = functional.avg_pool2d(normalised[:, :3], 4)
         known = torch.cat([coarse, torch.log(pooled + _ENERGY_FLOOR)], 1)
@@ -284,7 +286,5 @@ def halves(x: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor]:
 
 def joined(one: Tensor, other: Tensor) -> Float[Tensor, "n c h w"]:
     """Return the inverse of `halves`."""
-    a, d = one.chunk(2, 1)
-    b, c = other.chunk(2, 1)
-    rows = torch.stack([torch.stack([a, b], -1), torch.stack([c, d], -1)], -3)
-    return rows.flatten(-2).flatten(-3, -2)
+    (a, d), (b, c) = one.chunk(2, 1), other.chunk(2, 1)
+    return functional.pixel_shuffle(torch.stack([a, b, c, d], 2).flatten(1, 2), 2)

@@ -10,7 +10,6 @@ conditional priors, arXiv 2007.08739; the first slices in two interleaved halves
     slice -> embedding -> state;  all slices -> synthesis -> image
 """
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -64,7 +63,7 @@ class TransformVAE(LossyModel):
         super().__init__()
         self.config = config
         z, s, anchors = config.latent_channels, config.state_channels, len(config.lambdas)
-        widths = [b - a for a, b in itertools.pairwise((0, *config.slices))]
+        widths = [end - start for start, end in config.bounds]
         halved = widths[: config.interleaved]
         self.transform = BlockTransform(z)
         self.log_deviation = nn.Parameter(torch.zeros(z))
@@ -105,7 +104,7 @@ class TransformVAE(LossyModel):
         """Dimensions of z2, and of each slice of z1 or its halves."""
         positions = height * width // BLOCK**2
         dims = [self.config.hyper_channels * height * width // self.stride**2]
-        for index, (start, end) in enumerate(itertools.pairwise((0, *self.config.slices))):
+        for index, (start, end) in enumerate(self.config.bounds):
             n_halves = 2 if index < self.config.interleaved else 1
             dims += n_halves * [(end - start) * positions // n_halves]
         return dims
@@ -143,7 +142,7 @@ class TransformVAE(LossyModel):
         z2 = source(prior, None if evidence is None else evidence.top, 0)
         state = self.hyper_synthesis(z2, anchor_position)
         slices: list[Tensor] = []
-        for index, (start, end) in enumerate(itertools.pairwise((0, *self.config.slices))):
+        for index, (start, end) in enumerate(self.config.bounds):
             y = None if evidence is None else evidence.coefficients[:, start:end]
             slices.append(self._slice(source, index, state, y, anchor_position))
             if index < len(self.embeddings):
@@ -180,7 +179,7 @@ class TransformVAE(LossyModel):
         anchor_position: Tensor,
     ) -> Float[Tensor, "n c h w"]:
         """Ask for a slice of z1, or for one half of it and then the other."""
-        channel = (0, *self.config.slices)[index]
+        channel = self.config.bounds[index][0]
         tensor = 1 + index + min(index, self.config.interleaved)
         prior = self._prior(self.heads[index](state, anchor_position), channel, anchor_position)
         if index >= self.config.interleaved:
@@ -191,9 +190,8 @@ class TransformVAE(LossyModel):
         known = self._features(joined(one, torch.zeros_like(one)), channel)
         mask = joined(torch.ones_like(one), torch.zeros_like(one)).repeat(1, 2, 1, 1)
         state = state + self.half_embeddings[index](mask * known)
-        prior = self._prior(
-            self.second_heads[index](state, anchor_position), channel, anchor_position
-        )
+        statistics = self.second_heads[index](state, anchor_position)
+        prior = self._prior(statistics, channel, anchor_position)
         return joined(one, prior.half(1).ask(source, y_halves[1], tensor + 1))
 
     def _prior(self, statistics: Tensor, channel: int, anchor_position: Tensor) -> ChannelPrior:
@@ -206,6 +204,5 @@ class TransformVAE(LossyModel):
         ratio = (2.0 * log_deviation + correction - log_water).clamp(min=_MIN_LOG_RATIO)
         # A smooth max(0, variance / water level - 1): x^2 / (1 + x).
         log_signal = 2.0 * ratio - functional.softplus(ratio)
-        return ChannelPrior(
-            saturated(mean) * log_deviation.exp(), log_signal, log_water.expand_as(mean)
-        )
+        mean = saturated(mean) * log_deviation.exp()
+        return ChannelPrior(mean, log_signal, log_water.expand_as(mean))

@@ -53,9 +53,8 @@ class TwoLevelVAEConfig:
     distortion: Distortion = "mse"
 
     def __post_init__(self) -> None:
-        """Check the lambdas; JSON and checkpoints hold them as a list."""
-        object.__setattr__(self, "lambdas", tuple(self.lambdas))
-        check_ascending("lambdas", self.lambdas)
+        """Check the lambdas."""
+        check_ascending(self, "lambdas")
 
 
 @dataclass(frozen=True)
@@ -105,12 +104,7 @@ class GDN(nn.Module):
     """
 
     def __init__(self, channels: int, inverse: bool = False) -> None:
-        """Start near the identity.
-
-        Args:
-            channels: Of input and output.
-            inverse: Whether to multiply by the root instead: a rough inverse, for synthesis.
-        """
+        """Start near the identity; `inverse` multiplies by the root: a rough inverse."""
         super().__init__()
         self.inverse = inverse
         self.beta_root = nn.Parameter(torch.ones(channels))
@@ -126,11 +120,10 @@ class GDN(nn.Module):
         return x * (energy.sqrt() if self.inverse else energy.rsqrt())
 
 
-class Analysis(nn.Module):
-    """Image to the inference statistics of z1."""
+class _Analysis(nn.Module):
+    """Grey levels to the mean and raw scale of z1's inference, at 1/16 of the resolution."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """Three strided convolutions with GDN, and two heads."""
         super().__init__()
         n, z, anchors = config.channels, config.latent_channels, len(config.lambdas)
         self.convolutions = nn.ModuleList([_down(3, n), _down(n, n), _down(n, n)])
@@ -140,7 +133,6 @@ class Analysis(nn.Module):
         self.rate_of_mean, self.rate_of_scale = GainUnit(z, anchors), GainUnit(z, anchors)
 
     def forward(self, pixels: Tensor, anchor_position: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and raw scale at 1/16 of the resolution; `pixels` are grey levels."""
         x = pixels / 255.0 - 0.5
         for convolution, gdn, gain in zip(self.convolutions, self.gdns, self.rates, strict=True):
             x = gain(gdn(convolution(x)), anchor_position)
@@ -148,11 +140,10 @@ class Analysis(nn.Module):
         return mean, self.rate_of_scale(self.raw_scale(x), anchor_position)
 
 
-class HyperAnalysis(nn.Module):
-    """The inference mean of z1 to q(z2)."""
+class _HyperAnalysis(nn.Module):
+    """The inference mean of z1 to q(z2); the heads have no bias."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """Set up a 3x3 convolution, a strided one, and two strided heads without bias."""
         super().__init__()
         z, h = config.latent_channels, config.hyper_channels
         self.first, self.second = _same(z, h), _down(h, h)
@@ -160,16 +151,14 @@ class HyperAnalysis(nn.Module):
         self.rate_of_scale = GainUnit(h, len(config.lambdas))
 
     def forward(self, mean: Tensor, anchor_position: Tensor) -> Normal:
-        """Return the posterior of z2."""
         x = functional.relu(self.second(functional.relu(self.first(mean))))
         return _normal(self.mean(x), self.rate_of_scale(self.raw_scale(x), anchor_position))
 
 
-class TopPrior(nn.Module):
-    """p(z2): a learned vector at every position, which convolutions spread."""
+class _TopPrior(nn.Module):
+    """p(z2): a learned vector at each of height x width positions, which convolutions spread."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """Set up a 3x3 convolution and two 3x3 heads."""
         super().__init__()
         h, anchors = config.hyper_channels, len(config.lambdas)
         self.vector = nn.Parameter(torch.zeros(h))
@@ -177,18 +166,16 @@ class TopPrior(nn.Module):
         self.rate_of_mean, self.rate_of_scale = GainUnit(h, anchors), GainUnit(h, anchors)
 
     def forward(self, height: int, width: int, anchor_position: Tensor) -> Normal:
-        """Return the prior of z2, `height` x `width` positions for each image."""
         top = self.vector.view(1, -1, 1, 1).expand(len(anchor_position), -1, height, width)
         x = functional.elu(self.first(top))
         mean = self.rate_of_mean(self.mean(x), anchor_position)
         return _normal(mean, self.rate_of_scale(self.raw_scale(x), anchor_position))
 
 
-class HyperSynthesis(nn.Module):
-    """z2 to the prior statistics of z1."""
+class _HyperSynthesis(nn.Module):
+    """z2 to the mean and raw scale of z1's prior, at 1/16 of the resolution."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """Two transposed convolutions and two 3x3 heads."""
         super().__init__()
         z, h, anchors = config.latent_channels, config.hyper_channels, len(config.lambdas)
         self.first, self.second = _up(h, h), _up(h, h)
@@ -196,33 +183,29 @@ class HyperSynthesis(nn.Module):
         self.rate_of_mean, self.rate_of_scale = GainUnit(z, anchors), GainUnit(z, anchors)
 
     def forward(self, z2: Tensor, anchor_position: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and raw scale at 1/16 of the resolution."""
         x = functional.relu(self.second(functional.relu(self.first(z2))))
         mean = self.rate_of_mean(self.mean(x), anchor_position)
         return mean, self.rate_of_scale(self.raw_scale(x), anchor_position)
 
 
-class Combination(nn.Module):
-    """q(z1 | image, z2) from the statistics of inference and of the prior."""
+class _Combination(nn.Module):
+    """q(z1 | image, z2) from the statistics of inference and, mean and raw scale, of the prior."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """Set up a 1x1 convolution each for mean and raw scale."""
         super().__init__()
         z = config.latent_channels
         self.mean, self.raw_scale = nn.Conv2d(2 * z, z, 1), nn.Conv2d(2 * z, z, 1)
 
     def forward(self, evidence: TwoLevelEvidence, mean: Tensor, raw_scale: Tensor) -> Normal:
-        """Return the posterior of z1; `mean` and `raw_scale` are the prior's."""
         means = functional.elu(torch.cat([evidence.mean, mean], dim=1))
         raw_scales = functional.elu(torch.cat([evidence.raw_scale, raw_scale], dim=1))
         return _normal(self.mean(means), self.raw_scale(raw_scales))
 
 
-class Synthesis(nn.Module):
-    """z1 to the image."""
+class _Synthesis(nn.Module):
+    """z1 to the image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
 
     def __init__(self, config: TwoLevelVAEConfig) -> None:
-        """Three transposed convolutions with inverse GDN, and one more."""
         super().__init__()
         n, anchors = config.channels, len(config.lambdas)
         self.rate = GainUnit(config.latent_channels, anchors)
@@ -233,7 +216,6 @@ class Synthesis(nn.Module):
         self.last = _up(n, 3)
 
     def forward(self, z1: Tensor, anchor_position: Tensor) -> Tensor:
-        """Return the image in grey levels, [n, 3, h, w], neither rounded nor clipped."""
         x = self.rate(z1, anchor_position)
         for convolution, gdn, gain in zip(self.convolutions, self.gdns, self.rates, strict=True):
             x = gain(gdn(convolution(x)), anchor_position)
@@ -249,12 +231,12 @@ class TwoLevelVAE(LossyModel):
         """Build the network that `config` describes."""
         super().__init__()
         self.config = config
-        self.analysis = Analysis(config)
-        self.hyper_analysis = HyperAnalysis(config)
-        self.top_prior = TopPrior(config)
-        self.hyper_synthesis = HyperSynthesis(config)
-        self.combination = Combination(config)
-        self.synthesis = Synthesis(config)
+        self.analysis = _Analysis(config)
+        self.hyper_analysis = _HyperAnalysis(config)
+        self.top_prior = _TopPrior(config)
+        self.hyper_synthesis = _HyperSynthesis(config)
+        self.combination = _Combination(config)
+        self.synthesis = _Synthesis(config)
         self.apply(_initialise)
         nn.init.constant_(self.combination.raw_scale.bias, _FIRST_RAW_SCALE)  # type: ignore[arg-type]
 
@@ -290,5 +272,4 @@ class TwoLevelVAE(LossyModel):
 
     def synthesise(self, latents: Tensor, anchor_position: Tensor) -> Tensor:
         """Return the image from z1."""
-        image: Tensor = self.synthesis(latents, anchor_position)
-        return image
+        return self.synthesis(latents, anchor_position)

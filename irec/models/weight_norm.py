@@ -82,20 +82,13 @@ class _WeightNorm(nn.Module):
 class WeightNormConv2d(_WeightNorm, nn.Conv2d):
     """Convolution with 'same' padding for odd kernels; with stride 2 it halves height and width."""
 
+    out_dim = 0
+
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, initial_std: float = 1.0
     ) -> None:
-        """Set up the layer.
-
-        Args:
-            inputs: Channels of the input.
-            outputs: Channels of the output.
-            kernel: Odd width of the square kernel.
-            stride: 1, or 2 to halve the resolution.
-            initial_std: Standard deviation of the outputs after initialisation.
-        """
+        """Set up the layer; `initial_std` is that of its outputs after initialisation."""
         nn.Conv2d.__init__(self, inputs, outputs, kernel, stride, padding=kernel // 2)
-        self.out_dim = 0
         self._set_up(initial_std)
 
     def _convolve(self, x: Tensor) -> Tensor:
@@ -105,12 +98,13 @@ class WeightNormConv2d(_WeightNorm, nn.Conv2d):
 class WeightNormUpsample2d(_WeightNorm, nn.ConvTranspose2d):
     """Transposed convolution that doubles height and width exactly (odd kernel, stride 2)."""
 
+    out_dim = 1
+
     def __init__(self, inputs: int, outputs: int, kernel: int, initial_std: float = 1.0) -> None:
         """Set up the layer; arguments as in :class:`WeightNormConv2d`."""
         nn.ConvTranspose2d.__init__(
             self, inputs, outputs, kernel, stride=2, padding=kernel // 2, output_padding=1
         )
-        self.out_dim = 1
         self._set_up(initial_std)
 
     def _convolve(self, x: Tensor) -> Tensor:
