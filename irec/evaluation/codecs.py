@@ -152,26 +152,16 @@ WEBP_MAX_SIDE = 16383
 
 
 def png_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
-    """Return a PNG file.
-
-    Args:
-        pixels: uint8 [h, w, c], c of 1 to 4.
-    """
+    """Return a PNG file of an image of 1 to 4 channels."""
     return _save(pixels, "PNG", optimize=True)
 
 
 def webp_bytes(pixels: UInt8[np.ndarray, "h w c"]) -> bytes | None:
-    """Return a lossless WebP file.
-
-    Args:
-        pixels: uint8 [h, w, c], c of 1 to 4. WebP knows no greyscale: grey values are repeated,
-            which its prediction of colours from one another makes nearly free.
-
-    Returns:
-        The file, or None for images of more than 16,383 pixels height or width.
-    """
+    """Return a lossless WebP file of an image of 1 to 4 channels; None where it is too large."""
     if max(pixels.shape[:2]) > WEBP_MAX_SIDE:
         return None
     if pixels.shape[2] <= 2:
+        # WebP knows no greyscale; its prediction of colours from one another makes repeated grey
+        # values nearly free.
         pixels = pixels[:, :, [0, 0, 0, 1][: pixels.shape[2] + 2]]
     return _save(pixels, "WEBP", lossless=True, quality=100, method=6, exact=True)

@@ -15,8 +15,6 @@ class LossyResult:
         name: Of the image.
         quality: 0 to 100 in halves; None for models of one quality.
         trade_off: The trade-off lambda between squared error and rate.
-        height: pixels.
-        width: pixels.
         channels: 1 or 3.
         file_bits: Size on disk; index + side bits.
         ideal_bits: KL(posterior || prior) of the exact posterior.
@@ -27,7 +25,6 @@ class LossyResult:
         ideal_psnr_db: Of the image decoded from a sample of the exact posterior.
         ideal_ms_ssim: Of the same.
         encode_s: Seconds; of a batch, the image's share by its number of values.
-        decode_s: seconds.
     """
 
     name: str

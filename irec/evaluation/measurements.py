@@ -37,16 +37,11 @@ class Measurement:
 
     Attributes:
         codec: Its label.
-        image: Name of the image.
-        setting: Of the codec; None where it has none.
-        height: Pixels.
-        width: Pixels.
+        image: Its name.
+        setting: None where the codec has none.
         channels: 1 to 4.
-        file_bits: Size of the file.
         psnr_db: Of the decoded image; infinite for lossless codecs.
         ms_ssim: Likewise, 0 to 1; None for images too small for it.
-        encode_s: Seconds.
-        decode_s: Seconds.
     """
 
     codec: str

@@ -24,6 +24,7 @@ from irec.evaluation.plot_style import (
 from irec.evaluation.rate_distortion import (
     Curve,
     Measure,
+    Points,
     chosen_curves,
     file_curve,
     ideal_curve,
@@ -167,7 +168,7 @@ def _draw_panel(axes: "Axes", drawn: Sequence[_Drawn], measure: Measure) -> None
 
 
 def _limits(
-    shown: Sequence[tuple[_Drawn, list[tuple[float, float]]]],
+    shown: Sequence[tuple[_Drawn, Points]],
 ) -> tuple[float, tuple[float, float]]:
     """Return the range of the own curves, and above it room for better codecs."""
     own = [point for one, points in shown if one.is_own for point in points]
@@ -181,7 +182,7 @@ def _limits(
 
 def _label(
     axes: "Axes",
-    shown: Sequence[tuple[_Drawn, list[tuple[float, float]]]],
+    shown: Sequence[tuple[_Drawn, Points]],
     x_limit: float,
     y_limits: tuple[float, float],
 ) -> None:

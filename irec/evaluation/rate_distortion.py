@@ -14,6 +14,8 @@ from irec.evaluation.lossy_results import OperatingPoint, as_decibels, by_point,
 from irec.evaluation.results import Results, lossy_rows
 
 Measure = Literal["psnr", "ms_ssim"]
+# (Bits per pixel, dB).
+Points = Sequence[tuple[float, float]]
 KODAK_NAMES = frozenset(f"kodim{number:02d}" for number in range(1, 25))
 _PUBLISHED = Path(__file__).parent / "published"
 
@@ -142,7 +144,7 @@ class BdRate:
     to_db: float
 
 
-def bd_rate(curve: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]) -> BdRate:
+def bd_rate(curve: Points, other: Points) -> BdRate:
     """Bjontegaard delta rate of `curve` against `other` (VCEG-M33).
 
     Natural logarithms of rates are interpolated over quality with monotone piecewise cubics
@@ -178,7 +180,7 @@ def bd_rate(curve: Sequence[tuple[float, float]], other: Sequence[tuple[float, f
     return BdRate(100.0 * math.expm1(mean_log_ratio), low, high)
 
 
-def _sorted_columns(curve: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+def _sorted_columns(curve: Points) -> tuple[list[float], list[float]]:
     """Qualities, strictly rising, and the logarithms of the rates."""
     cheapest: dict[float, float] = {}
     for bpp, db in curve:

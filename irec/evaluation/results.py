@@ -55,8 +55,6 @@ class ImageResult:
 
     Attributes:
         name: Of the image; unique among the results.
-        height: pixels.
-        width: pixels.
         channels: 1 to 4, alpha included.
         file_bits: Size of the ``.irec`` file; index + side + residual bits.
         ideal_bits: Negative ELBO, estimated with exact posterior samples.
@@ -65,7 +63,6 @@ class ImageResult:
         side_bits: Header, checksum, steps and rho, padding, alpha.
         residual_bits: What the pixels took given the latent tensors.
         encode_s: Seconds; of a batch, the image's share by its number of values.
-        decode_s: seconds.
         png_bits: Size of the image as a PNG file.
         webp_bits: Size as a lossless WebP file; None where WebP cannot hold the image.
     """

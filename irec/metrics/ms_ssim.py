@@ -39,8 +39,10 @@ def ms_ssim(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> flo
     """
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
+    # Copies: torch takes no read-only arrays and no negative strides.
+    x, y = (torch.from_numpy(image.transpose(2, 0, 1)[None].copy()) for image in (a, b))
     # In float64, since variances are differences of large numbers.
-    return float(batch_ms_ssim(_as_batch(a).double(), _as_batch(b).double()))
+    return float(batch_ms_ssim(x.double(), y.double()))
 
 
 def batch_ms_ssim(
@@ -97,8 +99,3 @@ def _halved(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h_ w_"]:
     """Means of 2x2 pixels; an odd last row or column is repeated."""
     h, w = x.shape[2:]
     return F.avg_pool2d(F.pad(x, (0, w % 2, 0, h % 2), mode="replicate"), 2)
-
-
-def _as_batch(pixels: UInt8[np.ndarray, "h w c"]) -> UInt8[Tensor, "1 c h w"]:
-    # A copy: torch takes no read-only arrays and no negative strides.
-    return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())

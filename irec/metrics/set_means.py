@@ -14,8 +14,7 @@ class SetMeans:
     Sums stay on their device, in float64, until they are asked for: no step waits for a GPU.
     """
 
-    _sums: dict[str, Tensor] = field(default_factory=dict)
-    _weights: dict[str, int] = field(default_factory=dict)
+    _sums: dict[str, tuple[Tensor | float, int]] = field(default_factory=dict)
 
     def add(self, name: str, mean: Tensor | float, n_images: int) -> None:
         """Add a batch.
@@ -25,19 +24,17 @@ class SetMeans:
             mean: Over the batch's images.
             n_images: How many these are.
         """
-        total = torch.as_tensor(mean).detach().double() * n_images
-        self._sums[name] = self._sums[name] + total if name in self._sums else total
-        self._weights[name] = self._weights.get(name, 0) + n_images
+        total, n_before = self._sums.get(name, (0.0, 0))
+        added = torch.as_tensor(mean).detach().double() * n_images
+        self._sums[name] = total + added, n_before + n_images
 
     def compute(self) -> dict[str, float]:
         """Means over all ranks' images, the same on every rank; all ranks must call it."""
-        own = {name: (float(total), self._weights[name]) for name, total in self._sums.items()}
-        parts = gather([own])
-        names = dict.fromkeys(name for part in parts for name in part)
+        parts = gather([{name: (float(total), n) for name, (total, n) in self._sums.items()}])
         means = {}
-        for name in names:
-            found = [part[name] for part in parts if name in part]
-            means[name] = sum(total for total, _ in found) / sum(weight for _, weight in found)
+        for name in dict.fromkeys(name for part in parts for name in part):
+            totals, counts = zip(*(part[name] for part in parts if name in part), strict=True)
+            means[name] = sum(totals) / sum(counts)
         return means
 
 

@@ -63,7 +63,7 @@ def neighbours_of(phase: int) -> list[Neighbour]:
                     neighbour = Neighbour(plane, dy // 2, dx // 2)
                     found.append((down * down + right * right, neighbour))
     found.sort()
-    furthest = found[_N_NEIGHBOURS[phase] - 1][0]
+    furthest, _ = found[_N_NEIGHBOURS[phase] - 1]
     return [neighbour for distance, neighbour in found if distance <= furthest]
 
 
@@ -98,10 +98,9 @@ def context_of(planes: Sequence[Float[Tensor, "n 3 h w"]], phase: int) -> Contex
     """
     height, width = planes[0].shape[2:]
     padded = [functional.pad(plane, [_REACH] * 4, mode="replicate") for plane in planes]
-    neighbours = neighbours_of(phase)
     n_rows = max(1, _BAND_CELLS // width)
     bands = [
-        _context_of_band(padded, neighbours, top, min(top + n_rows, height))
+        _context_of_band(padded, neighbours_of(phase), top, min(top + n_rows, height))
         for top in range(0, height, n_rows)
     ]
     if len(bands) == 1:
@@ -115,12 +114,10 @@ def _context_of_band(
     top: int,
     bottom: int,
 ) -> Context:
-    width = padded[0].shape[3] - 2 * _REACH
+    height, width = bottom - top, padded[0].shape[3] - 2 * _REACH
     values = torch.stack(
         [
-            padded[plane][..., _REACH + down + top : _REACH + down + bottom, :][
-                ..., _REACH + right : _REACH + right + width
-            ]
+            padded[plane].narrow(2, _REACH + down + top, height).narrow(3, _REACH + right, width)
             for plane, down, right in neighbours
         ],
         dim=1,

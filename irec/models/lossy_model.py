@@ -20,6 +20,11 @@ Distortion = Literal["mse", "ms_ssim", "ms_ssim_unweighted"]
 """What a model is trained on: squared errors, MS-SSIM with its usual exponents, or with exponents
 that are all one, as the paper's figures have it (arXiv 2010.01185)."""
 
+Images = Float[Tensor, "n 3 h w"]
+"""Grey levels 0 .. 255 in floating point."""
+AnchorPositions = Float[Tensor, " n"]
+"""Of each image's lambda, where it lies among the model's anchors."""
+
 # Pixels along a side for each position of what analysis gives and synthesis takes.
 POSITION_PIXELS = 16
 
@@ -48,7 +53,7 @@ class LossyModel(nn.Module):
         raise NotImplementedError
 
     def analyse(
-        self, pixels: Float[Tensor, "n 3 h w"], anchor_position: Float[Tensor, " n"]
+        self, pixels: Images, anchor_position: AnchorPositions
     ) -> Float[Tensor, "n _c h16 w16"]:
         """Return the local part of :meth:`infer`."""
         raise NotImplementedError
@@ -63,31 +68,26 @@ class LossyModel(nn.Module):
         evidence: Any,
         height: int,
         width: int,
-        anchor_position: Float[Tensor, " n"],
+        anchor_position: AnchorPositions,
     ) -> Float[Tensor, "n _c h16 w16"]:
         """:meth:`generate` as far as the latents, and whatever else the synthesis needs."""
         raise NotImplementedError
 
     def synthesise(
-        self, latents: Float[Tensor, "n _c h16 w16"], anchor_position: Float[Tensor, " n"]
-    ) -> Float[Tensor, "n 3 h w"]:
+        self, latents: Float[Tensor, "n _c h16 w16"], anchor_position: AnchorPositions
+    ) -> Images:
         """Return the rest of :meth:`generate`."""
         raise NotImplementedError
 
-    def coefficient_noise(self, anchor_position: Float[Tensor, " n"]) -> Tensor | None:
+    def coefficient_noise(self, anchor_position: AnchorPositions) -> Tensor | None:
         """Return the standard deviation, [n, c, 1, 1], of the noise of sent coefficients.
 
         None where the evidence has no attribute `coefficients` whose noisy values are the latents.
         """
         return None
 
-    def infer(self, pixels: Float[Tensor, "n 3 h w"], anchor_position: Float[Tensor, " n"]) -> Any:
-        """Bottom-up pass.
-
-        Args:
-            pixels: Grey levels 0 .. 255 in floating point.
-            anchor_position: Of each image's lambda among the anchors.
-        """
+    def infer(self, pixels: Images, anchor_position: AnchorPositions) -> Any:
+        """Bottom-up pass."""
         return self.evidence(self.analyse(pixels, anchor_position), anchor_position)
 
     def generate(
@@ -96,8 +96,8 @@ class LossyModel(nn.Module):
         evidence: Any,
         height: int,
         width: int,
-        anchor_position: Float[Tensor, " n"],
-    ) -> Float[Tensor, "n 3 h w"]:
+        anchor_position: AnchorPositions,
+    ) -> Images:
         """Top-down pass, the same for sampling, encoding and decoding.
 
         Args:
@@ -105,7 +105,7 @@ class LossyModel(nn.Module):
             evidence: Of :meth:`infer`, or None where no image is at hand.
             height: Of the images in pixels, a multiple of `stride`.
             width: likewise.
-            anchor_position: As for :meth:`infer`; its length is the number of images.
+            anchor_position: Its length is the number of images.
 
         Returns:
             The images in grey levels, neither rounded nor clipped to 0 .. 255.
@@ -114,11 +114,8 @@ class LossyModel(nn.Module):
         return self.synthesise(latents, anchor_position)
 
     def forward(
-        self,
-        pixels: Float[Tensor, "n 3 h w"],
-        source: LatentSource,
-        anchor_position: Float[Tensor, " n"],
-    ) -> Float[Tensor, "n 3 h w"]:
+        self, pixels: Images, source: LatentSource, anchor_position: AnchorPositions
+    ) -> Images:
         """Inference followed by generation: what training and encoding run."""
         height, width = pixels.shape[2:]
         evidence = self.infer(pixels, anchor_position)
@@ -126,7 +123,7 @@ class LossyModel(nn.Module):
 
 
 def lambda_at(
-    anchor_position: Float[Tensor, " n"], lambdas: Sequence[float] | Float[Tensor, " _a"]
+    anchor_position: AnchorPositions, lambdas: Sequence[float] | Float[Tensor, " _a"]
 ) -> Float[Tensor, " n"]:
     """Return the lambda of each anchor position: even on a logarithmic scale between two.
 
@@ -140,7 +137,7 @@ def lambda_at(
     return anchors[left] * (anchors[right] / anchors[left]) ** (anchor_position - left)
 
 
-def _neighbours(anchor_position: Float[Tensor, " n"], n_anchors: int) -> Float[Tensor, "n a"]:
+def _neighbours(anchor_position: AnchorPositions, n_anchors: int) -> Float[Tensor, "n a"]:
     """Weights of the anchors: a hat around each, so that the two neighbours' sum to one."""
     anchors = torch.arange(n_anchors, device=anchor_position.device, dtype=anchor_position.dtype)
     return (1.0 - (anchor_position[:, None] - anchors).abs()).clamp(min=0.0)
@@ -162,7 +159,7 @@ class GainUnit(nn.Module):
             self.shift = nn.Parameter(torch.zeros(n_anchors, channels))
 
     def forward(
-        self, x: Float[Tensor, "n c h w"], anchor_position: Float[Tensor, " n"]
+        self, x: Float[Tensor, "n c h w"], anchor_position: AnchorPositions
     ) -> Float[Tensor, "n c h w"]:
         """Apply the gains and shifts of each image's anchor position."""
         if self.n_anchors == 1:
@@ -181,7 +178,7 @@ class AnchorTable(nn.Module):
         super().__init__()
         self.values = nn.Parameter(torch.zeros(n_anchors, channels))
 
-    def forward(self, anchor_position: Float[Tensor, " n"]) -> Float[Tensor, "n c 1 1"]:
+    def forward(self, anchor_position: AnchorPositions) -> Float[Tensor, "n c 1 1"]:
         """Return the numbers of each image's anchor position."""
         weights = _neighbours(anchor_position, len(self.values))
         # No matrix product: autocast would take it to half precision.

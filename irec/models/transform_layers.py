@@ -161,7 +161,7 @@ class HyperAnalysis(nn.Module):
     """Coefficients to q(z2): energies of slices over 64x64 pixels, and what a network adds."""
 
     def __init__(self, config: TransformVAEConfig) -> None:
-        """Set up a 1x1 convolution and two strided ones, and heads which start at zero."""
+        """Let energies tell the mean, and the network nothing, to begin with."""
         super().__init__()
         z, h, s = config.latent_channels, config.hyper_channels, config.state_channels
         n_energies = len(config.slices) + 3
@@ -173,8 +173,7 @@ class HyperAnalysis(nn.Module):
         self.heads = _zero(nn.Conv2d(s, 2 * h, 1))
         self.log_scale = AnchorTable(h, len(config.lambdas))
         nn.init.constant_(self.log_scale.values, math.log(0.3))
-        nn.init.zeros_(self.energies.bias)  # type: ignore[arg-type]
-        nn.init.zeros_(self.energies.weight)
+        _zero(self.energies)
         with torch.no_grad():
             for i in range(min(h, n_energies)):
                 self.energies.weight[i, i] = 1.0 if i < 3 else 0.5

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from irec.models.block_transform import BLOCK, BLOCK_DIMS, BlockComponents, BlockTransform
 from irec.models.exact import full_precision
-from irec.models.lossy_model import AnchorTable, LossyModel
+from irec.models.lossy_model import AnchorPositions, AnchorTable, Images, LossyModel
 from irec.models.sources import LatentSource
 from irec.models.transform_layers import (
     ChannelPrior,
@@ -110,7 +110,7 @@ class TransformVAE(LossyModel):
         return dims
 
     def analyse(
-        self, pixels: Float[Tensor, "n 3 h w"], anchor_position: Float[Tensor, " n"]
+        self, pixels: Images, anchor_position: AnchorPositions
     ) -> Float[Tensor, "n z h16 w16"]:
         """Return the coefficients."""
         deviation = self._deviation()
@@ -119,7 +119,7 @@ class TransformVAE(LossyModel):
         return linear + deviation * self.correction(saturated(linear / deviation), anchor_position)
 
     def evidence(
-        self, coefficients: Float[Tensor, "n z h w"], anchor_position: Float[Tensor, " n"]
+        self, coefficients: Float[Tensor, "n z h w"], anchor_position: AnchorPositions
     ) -> TransformEvidence:
         """Return the coefficients and the posterior of z2."""
         normalised = coefficients / self._deviation()
@@ -132,7 +132,7 @@ class TransformVAE(LossyModel):
         evidence: TransformEvidence | None,
         height: int,
         width: int,
-        anchor_position: Float[Tensor, " n"],
+        anchor_position: AnchorPositions,
     ) -> Float[Tensor, "n c h w"]:
         """z1 and the state before its last slice, in the channels.
 
@@ -150,15 +150,15 @@ class TransformVAE(LossyModel):
         return torch.cat([*slices, state], 1)
 
     def synthesise(
-        self, latents: Float[Tensor, "n c h16 w16"], anchor_position: Float[Tensor, " n"]
-    ) -> Float[Tensor, "n 3 h w"]:
+        self, latents: Float[Tensor, "n c h16 w16"], anchor_position: AnchorPositions
+    ) -> Images:
         """Return the image from what :meth:`latents` gives."""
         z1, state = latents.split([self.config.latent_channels, self.config.state_channels], 1)
         with torch.autocast(z1.device.type, enabled=False):
             blocks = self.transform.synthesise(full_precision(z1))
         return self.deblocking(blocks, state, anchor_position)
 
-    def coefficient_noise(self, anchor_position: Float[Tensor, " n"]) -> Float[Tensor, "n z 1 1"]:
+    def coefficient_noise(self, anchor_position: AnchorPositions) -> Float[Tensor, "n z 1 1"]:
         """Return the root of the water level."""
         return torch.exp(0.5 * self.log_water(anchor_position))
 

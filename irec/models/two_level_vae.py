@@ -20,8 +20,10 @@ from torch.nn import functional
 from irec.models.exact import full_precision
 from irec.models.lossy_model import (
     POSITION_PIXELS,
+    AnchorPositions,
     Distortion,
     GainUnit,
+    Images,
     LossyModel,
     check_ascending,
 )
@@ -246,7 +248,7 @@ class TwoLevelVAE(LossyModel):
         z2 = self.config.hyper_channels * n_pixels // self.stride**2
         return [z2, self.config.latent_channels * n_pixels // POSITION_PIXELS**2]
 
-    def analyse(self, pixels: Tensor, anchor_position: Tensor) -> Tensor:
+    def analyse(self, pixels: Images, anchor_position: AnchorPositions) -> Tensor:
         """Mean and raw scale of z1's inference, one after the other in the channels."""
         return torch.cat(self.analysis(pixels, anchor_position), 1)
 
@@ -261,7 +263,7 @@ class TwoLevelVAE(LossyModel):
         evidence: TwoLevelEvidence | None,
         height: int,
         width: int,
-        anchor_position: Float[Tensor, " n"],
+        anchor_position: AnchorPositions,
     ) -> Float[Tensor, "n z h w"]:
         """z1; the source is asked for z2, then for z1."""
         prior = self.top_prior(height // self.stride, width // self.stride, anchor_position)

@@ -50,11 +50,15 @@ def installed_checkpoints() -> list[Installed]:
     Raises:
         CheckpointError: One is incomplete or damaged.
     """
-    found = []
-    for name, folder in sorted(_shipped().items()):
-        architecture, mark = read_config(folder)["architecture"], fingerprint_of(folder)
-        found.append(Installed(name, architecture, mark, (folder / WEIGHTS_FILE).stat().st_size))
-    return found
+    return [
+        Installed(
+            name,
+            architecture=read_config(folder)["architecture"],
+            fingerprint=fingerprint_of(folder),
+            n_bytes=(folder / WEIGHTS_FILE).stat().st_size,
+        )
+        for name, folder in sorted(_shipped().items())
+    ]
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
@@ -66,16 +70,15 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: There is none of that name, or its files are incomplete or damaged.
     """
-    folder = Path(name_or_path)
-    if not (folder / CONFIG_FILE).is_file():
-        shipped = _shipped()
-        if str(name_or_path) not in shipped:
-            raise CheckpointError(
-                f"no checkpoint {str(name_or_path)!r}: give the path of a folder with {CONFIG_FILE}"
-                f" and {WEIGHTS_FILE}, or one of: {', '.join(shipped) or '(none is installed)'}"
-            )
-        folder = shipped[str(name_or_path)]
-    return read_checkpoint(folder)
+    folder, shipped = Path(name_or_path), _shipped()
+    if (folder / CONFIG_FILE).is_file():
+        return read_checkpoint(folder)
+    if str(name_or_path) in shipped:
+        return read_checkpoint(shipped[str(name_or_path)])
+    raise CheckpointError(
+        f"no checkpoint {str(name_or_path)!r}: give the path of a folder with {CONFIG_FILE}"
+        f" and {WEIGHTS_FILE}, or one of: {', '.join(shipped) or '(none is installed)'}"
+    )
 
 
 def find_checkpoint(wanted: bytes) -> Checkpoint:
