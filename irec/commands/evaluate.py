@@ -113,12 +113,10 @@ def plot(
         prepare_target(target, force=force)
     points, images = _read_points(results)
     from irec.evaluation.plot_style import USUAL_CURVES
-    from irec.evaluation.plots import plot_rate_distortion, plot_title
-    from irec.evaluation.rate_distortion import file_curve, ideal_curve
+    from irec.evaluation.plots import plot_rate_distortion
 
     curves = _read_published(against, images, USUAL_CURVES)
-    own = file_curve(points), ideal_curve(points)
-    plot_rate_distortion(output, *own, curves, plot_title(images))
+    plot_rate_distortion(output, points, images, curves)
     counted = f"{len(points)} operating point{'s' * (len(points) != 1)}"
     say(f"{counted} -> {output} and {output.with_suffix('.csv').name}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from irec.evaluation.lossy_results import as_decibels, operating_points
+from irec.evaluation.lossy_results import OperatingPoint, as_decibels, operating_points
 from irec.evaluation.plot_style import (
     BLUE,
     CLASSICAL,
@@ -57,37 +57,34 @@ def write_rate_distortion(folder: Path, rows: Sequence[Row]) -> None:
     fewer than two operating points, or results are lossless.
     """
     points = operating_points(lossy_rows(rows))
-    if len(points) < 2:
-        return
-    images = {row.name for row in rows}
-    others = chosen_curves(USUAL_CURVES) if is_kodak(images) else []
-    own = file_curve(points), ideal_curve(points)
-    plot_rate_distortion(folder / "rate_distortion.png", *own, others, plot_title(images))
-
-
-def plot_title(images: Collection[str]) -> str:
-    """Return what the points of a plot are means of, from the images' names."""
-    return f"{'Kodak, mean' if is_kodak(images) else 'Mean'} of {len(images)} images"
+    if len(points) > 1:
+        images = {row.name for row in rows}
+        others = chosen_curves(USUAL_CURVES) if is_kodak(images) else []
+        plot_rate_distortion(folder / "rate_distortion.png", points, images, others)
 
 
 def plot_rate_distortion(
-    path: Path, file: Curve, ideal: Curve, others: Sequence[Curve] = (), title: str = ""
+    path: Path,
+    points: Sequence[OperatingPoint],
+    images: Collection[str],
+    others: Sequence[Curve] = (),
 ) -> None:
-    """Plot PSNR and MS-SSIM, both in dB, over bits per pixel.
+    """Plot PSNR and MS-SSIM, both in dB, over bits per pixel: of files, and their ideal.
 
     Args:
         path: Ends in .png, .svg or .pdf; the figures go into a .csv file of the same name.
-        file: What the files take.
-        ideal: What exact posterior samples would take.
+        points: Means over the images.
+        images: Their names.
         others: Other codecs' curves.
-        title: Above the plot.
 
     Raises:
         DataError: `path` ends in something else.
     """
+    file, ideal = file_curve(points), ideal_curve(points)
     own = [_Drawn(file, BLUE, "-", True), _Drawn(ideal, BLUE, "--", True)]
     drawn = own + [_as_published(curve) for curve in others]
     measures = [measure for measure in AXES if file.points(measure)]
+    title = f"{'Kodak, mean' if is_kodak(images) else 'Mean'} of {len(images)} images"
     with figure(path, (5.6 * max(1, len(measures)), 4.4), title) as drawing:
         for i, measure in enumerate(measures):
             axes = drawing.add_subplot(1, len(measures), i + 1)

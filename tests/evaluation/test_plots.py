@@ -13,13 +13,7 @@ from irec.errors import DataError
 from irec.evaluation.lossy_results import operating_points
 from irec.evaluation.plot_style import LABELS, USUAL_CURVES, continued, last_visible, spread
 from irec.evaluation.plots import plot_progressive, plot_rate_distortion, write_rate_distortion
-from irec.evaluation.rate_distortion import (
-    KODAK_NAMES,
-    chosen_curves,
-    file_curve,
-    ideal_curve,
-    published_curves,
-)
+from irec.evaluation.rate_distortion import KODAK_NAMES, chosen_curves, published_curves
 from tests.evaluation.rows import lossless_row, lossy_curve_rows, lossy_row
 
 
@@ -28,9 +22,9 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
-def curves(**changes):
-    points = operating_points([replace(row, **changes) for row in lossy_curve_rows()])
-    return file_curve(points), ideal_curve(points)
+def points_and_images(**changes):
+    rows = [replace(row, **changes) for row in lossy_curve_rows()]
+    return operating_points(rows), {row.name for row in rows}
 
 
 SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -40,7 +34,7 @@ SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 def test_every_format_is_written_with_its_figures_and_the_same_twice(tmp_path, suffix):
     others = chosen_curves(["jpeg", "vtm"])
     for name in ("a", "b"):
-        plot_rate_distortion(tmp_path / f"{name}{suffix}", *curves(), others, "title")
+        plot_rate_distortion(tmp_path / f"{name}{suffix}", *points_and_images(), others)
     data = (tmp_path / f"a{suffix}").read_bytes()
     assert data.startswith(SIGNATURES[suffix])
     assert data == (tmp_path / f"b{suffix}").read_bytes()
@@ -52,11 +46,12 @@ def test_every_format_is_written_with_its_figures_and_the_same_twice(tmp_path, s
 
 
 def test_labels_and_both_panels_are_in_the_plot(tmp_path):
-    plot_rate_distortion(tmp_path / "a.svg", *curves(), chosen_curves(["vtm"]), "title")
+    plot_rate_distortion(tmp_path / "a.svg", *points_and_images(), chosen_curves(["vtm"]))
     text = (tmp_path / "a.svg").read_text()
-    for label in ("irec, files", "irec, ideal", "VTM", "PSNR (dB)", "MS-SSIM (dB)", "title"):
+    title = "Mean of 2 images"
+    for label in ("irec, files", "irec, ideal", "VTM", "PSNR (dB)", "MS-SSIM (dB)", title):
         assert f"<!-- {label} -->" in text, label
-    plot_rate_distortion(tmp_path / "small.svg", *curves(ms_ssim=None))
+    plot_rate_distortion(tmp_path / "small.svg", *points_and_images(ms_ssim=None))
     assert "PSNR (dB)" in (tmp_path / "small.svg").read_text()
     assert "MS-SSIM" not in (tmp_path / "small.svg").read_text()
 
@@ -96,7 +91,7 @@ def test_exact_images_and_rates_of_zero_are_plotted_as_far_as_they_go(tmp_path, 
 
 def test_other_formats_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"ends in \.png, \.svg, \.pdf"):
-        plot_rate_distortion(tmp_path / "a.bmp", *curves())
+        plot_rate_distortion(tmp_path / "a.bmp", *points_and_images())
 
 
 def test_progressive_plot(tmp_path):
