@@ -9,7 +9,7 @@ same numbers. README.md (the card) and metrics.json stand beside them.
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -215,14 +215,24 @@ def _check_values(kind: type[Any], values: dict[str, Any]) -> None:
     if unknown := set(values) - set(hints):
         raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
     for name, value in values.items():
-        hint = hints[name]
-        choices = get_args(hint) if get_origin(hint) is Literal else (value,)
-        if hint is int and not (type(value) is int and 1 <= value <= _MAX_COUNT):
-            raise ValueError(f"{name} is {value!r}, not a whole number from 1 to {_MAX_COUNT}")
-        if hint is float and not _is_number(value):
-            raise ValueError(f"{name} is {value!r}, not a number")
-        if value not in choices:
-            raise ValueError(f"{name} is {value!r}, not one of {', '.join(map(str, choices))}")
+        if get_origin(hints[name]) is not Sequence:
+            _check_value(name, hints[name], value, least=1)
+        elif isinstance(value, list):
+            (hint,) = get_args(hints[name])
+            for one in value:
+                _check_value(f"one of {name}", hint, one, least=0)
+        else:
+            raise ValueError(f"{name} is {value!r}, not a list")
+
+
+def _check_value(name: str, hint: Any, value: Any, least: int) -> None:
+    choices = get_args(hint) if get_origin(hint) is Literal else (value,)
+    if hint is int and not (type(value) is int and least <= value <= _MAX_COUNT):
+        raise ValueError(f"{name} is {value!r}, not a whole number from {least} to {_MAX_COUNT}")
+    if hint is float and not _is_number(value):
+        raise ValueError(f"{name} is {value!r}, not a number")
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, not one of {', '.join(map(str, choices))}")
 
 
 def _coding_statistics(coding: dict[str, Any], values: dict[str, Any]) -> CodingStatistics:

@@ -111,6 +111,27 @@ def test_senseless_settings_are_refused_before_anything_is_built(copy, where, na
         load_checkpoint(copy)
 
 
+@pytest.mark.parametrize("lambdas", [5, {}, "0.1", ["a"], [[1]], [True, 2], [float("inf")], [None]])
+def test_senseless_numbers_in_lists_are_refused_too(tiny_lossy_checkpoint, tmp_path, lambdas):
+    refuse(tiny_lossy_checkpoint, tmp_path / "copy", lambdas=lambdas)
+
+
+@pytest.mark.parametrize("slices", [[2.5, 5], [1_000_000_000], [True, 5, 9], [-1, 5]])
+def test_senseless_counts_in_lists_are_refused_too(tiny_checkpoint, tmp_path, slices):
+    refuse(tiny_checkpoint, tmp_path / "copy", "transform_vae", slices=slices)
+
+
+def refuse(checkpoint, folder, architecture=None, **settings):
+    path = shutil.copytree(checkpoint, folder) / "config.json"
+    config = json.loads(path.read_text())
+    if architecture is not None:
+        config |= {"architecture": architecture, "model": {}}
+    config["model"] |= settings
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged: "):
+        load_checkpoint(folder)
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "null", '{"architecture": []}'])
 def test_a_config_of_another_shape_is_damaged(copy, text):
     (copy / "config.json").write_text(text)
