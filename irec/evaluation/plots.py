@@ -1,11 +1,10 @@
 """Plots of rate against distortion, each with the plotted figures in a CSV file beside it."""
 
-import csv
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from irec.evaluation.lossy_results import OperatingPoint, as_decibels, operating_points
 from irec.evaluation.plot_style import (
@@ -30,8 +29,7 @@ from irec.evaluation.rate_distortion import (
     ideal_curve,
     is_kodak,
 )
-from irec.evaluation.results import Row, lossy_rows
-from irec.files import unfinished
+from irec.evaluation.results import Row, lossy_rows, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +87,7 @@ def plot_rate_distortion(
         for i, measure in enumerate(measures):
             axes = drawing.add_subplot(1, len(measures), i + 1)
             _draw_panel(axes, drawn, measure)
-    _write_csv(
+    write_csv(
         path.with_suffix(".csv"),
         ("curve", "bpp", "psnr_db", "ms_ssim", "ms_ssim_db"),
         (
@@ -135,7 +133,7 @@ def plot_progressive(
         )
         axes.set(xlabel="bytes received", ylabel=AXES["psnr"], xlim=(0, 1.03 * full_bytes))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    _write_csv(path.with_suffix(".csv"), ("bytes_received", "psnr_db"), points)
+    write_csv(path.with_suffix(".csv"), ("bytes_received", "psnr_db"), points)
 
 
 def _as_published(curve: Curve) -> _Drawn:
@@ -209,10 +207,3 @@ def _label(
             },
             annotation_clip=False,
         )
-
-
-def _write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with unfinished(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(heading)
-        writer.writerows(rows)

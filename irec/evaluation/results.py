@@ -1,10 +1,9 @@
 """Results of either kind, lossless or lossy: rows, totals, tables, CSV and JSON files."""
 
 import csv
-import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +19,7 @@ from irec.evaluation.lossy_results import (
     operating_points,
     sums,
 )
-from irec.files import read_file, write_atomically, write_json
+from irec.files import read_file, unfinished, write_json
 
 RESULT_FILES = ("results.json", "results.csv", "rate_distortion.png", "rate_distortion.csv")
 
@@ -223,11 +222,7 @@ def write_results(
         failed: Names of the images that could not be, with the reason; no total includes them.
     """
     dicts = [row_as_dict(row) for row in rows]
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(dicts[0]))
-    writer.writeheader()
-    writer.writerows(dicts)
-    write_atomically(folder / "results.csv", table.getvalue(), overwrite=True)
+    write_csv(folder / "results.csv", dicts[0], (one.values() for one in dicts))
     document = {
         "settings": dict(settings),
         "images": dicts,
@@ -238,6 +233,12 @@ def write_results(
         points = operating_points(lossy)
         document["operating_points"] = [without_infinity(asdict(point)) for point in points]
     write_json(folder / "results.json", document)
+
+
+def write_csv(path: Path, heading: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a table in place of an existing file."""
+    with unfinished(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([heading, *rows])
 
 
 def read_results(path: Path) -> Results:
