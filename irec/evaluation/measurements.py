@@ -16,7 +16,7 @@ from irec.errors import DataError, IrecError
 from irec.evaluation.codecs import ClassicalCodec
 from irec.evaluation.lossy_results import mean_of
 from irec.evaluation.rate_distortion import Curve, is_kodak, published
-from irec.evaluation.results import Results, without_infinity
+from irec.evaluation.results import Results, empty_table, without_infinity
 from irec.files import read_file
 
 # How the columns of kodak_lossless.csv are called in tables.
@@ -190,11 +190,9 @@ def lossless_comparison(measured: Mapping[str, Sequence[Measurement]]) -> Table:
         measured: Of lossless codecs, all on the same images, by label.
     """
     images = {one.image for part in measured.values() for one in part}
-    table = Table(title="bits per dimension; * as published, not measured here", title_style="bold")
-    table.add_column("codec")
     here = "Kodak" if is_kodak(images) else f"these {len(images)}"
-    for heading in (here, "CIFAR-10*", "ImageNet32*", "Kodak*"):
-        table.add_column(heading, justify="right")
+    title = "bits per dimension; * as published, not measured here"
+    table = empty_table(title, ("codec",), (here, "CIFAR-10*", "ImageNet32*", "Kodak*"))
     quoted = published_lossless()
     for label, part in sorted(measured.items(), key=lambda item: mean_bpd(item[1])):
         table.add_row(label, f"{mean_bpd(part):.3f}", *quoted.pop(label, ("", "", "")))
@@ -223,10 +221,7 @@ def lossless_per_image(measured: Mapping[str, Sequence[Measurement]]) -> Table:
         for name, rates in kodak_lossless().items():
             of_image = {image: rates[Path(image).stem.lower()] for image in images}
             columns.setdefault(f"{name}*", of_image)
-    table = Table(title="bits per dimension; * measured before", title_style="bold")
-    table.add_column("image", overflow="fold")
-    for label in columns:
-        table.add_column(label, justify="right")
+    table = empty_table("bits per dimension; * measured before", ("image",), columns)
     for image in images:
         table.add_row(image, *(column.get(image, "-") for column in columns.values()))
     return table

@@ -33,6 +33,7 @@ _LOSSLESS_COLUMNS = {
     "encode s": ("encode_s", ".2f"),
     "decode s": ("decode_s", ".2f"),
 }
+_LOSSY_TITLE = "bits per pixel, PSNR and MS-SSIM in dB"
 _LOSSY_COLUMNS = {
     "quality": ("quality", "g"),
     "lambda": ("trade_off", ".4g"),
@@ -157,7 +158,8 @@ def results_table(rows: Sequence[Row]) -> Table:
     """Lay rows of one kind out for a terminal; the last rows are totals or means."""
     lossy = lossy_rows(rows)
     columns = _LOSSY_COLUMNS if lossy else _LOSSLESS_COLUMNS
-    table = _empty_table(columns, "image", "size")
+    title = _LOSSY_TITLE if lossy else "bits per dimension"
+    table = empty_table(title, ("image", "size"), columns)
     for row in rows:
         size = f"{row.width}x{row.height}x{row.channels}"
         table.add_row(row.name, size, *_cells(_figures([row]), columns))
@@ -171,19 +173,18 @@ def results_table(rows: Sequence[Row]) -> Table:
 
 def operating_points_table(points: Sequence[OperatingPoint]) -> Table:
     """Lay operating points out for a terminal."""
-    table = _empty_table(_LOSSY_COLUMNS, "images")
+    table = empty_table(_LOSSY_TITLE, ("images",), _LOSSY_COLUMNS)
     for point in points:
         table.add_row(f"mean of {point.n_images}", *_cells(asdict(point), _LOSSY_COLUMNS))
     return table
 
 
-def _empty_table(columns: Mapping[str, tuple[str, str]], *leading: str) -> Table:
-    is_lossy = columns is _LOSSY_COLUMNS
-    title = f"bits per {'pixel, PSNR and MS-SSIM in dB' if is_lossy else 'dimension'}"
+def empty_table(title: str, words: Iterable[str], figures: Iterable[str]) -> Table:
+    """Head a table for a terminal: columns of words, then columns of figures."""
     table = Table(title=title, title_style="bold")
-    for heading in leading:
+    for heading in words:
         table.add_column(heading, overflow="fold")
-    for heading in columns:
+    for heading in figures:
         table.add_column(heading, justify="right")
     return table
 
