@@ -159,12 +159,10 @@ def _draw_panel(axes: "Axes", drawn: Sequence[_Drawn], measure: Measure) -> None
             zorder=3 if one.is_own else 2,
         )
     axes.set(xlim=(0.0, x_limit), ylim=y_limits)
-    _label(axes, shown, x_limit, y_limits)
+    _label(axes, shown)
 
 
-def _limits(
-    shown: Sequence[tuple[_Drawn, Points]],
-) -> tuple[float, tuple[float, float]]:
+def _limits(shown: Sequence[tuple[_Drawn, Points]]) -> tuple[float, tuple[float, float]]:
     """Return the range of the own curves, and above it room for better codecs."""
     own = [point for one, points in shown if one.is_own for point in points]
     x_limit = 1.08 * max(bpp for bpp, _ in own)
@@ -175,13 +173,9 @@ def _limits(
     return x_limit, (low - margin, high + margin)
 
 
-def _label(
-    axes: "Axes",
-    shown: Sequence[tuple[_Drawn, Points]],
-    x_limit: float,
-    y_limits: tuple[float, float],
-) -> None:
+def _label(axes: "Axes", shown: Sequence[tuple[_Drawn, Points]]) -> None:
     """Write each curve's name to the right of the panel, with a thin line to its end."""
+    (_, x_limit), y_limits = axes.get_xlim(), axes.get_ylim()
     visible = [
         (one, points, end)
         for one, points in shown
