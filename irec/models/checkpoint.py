@@ -91,16 +91,19 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     try:
         _check_values(kind, values)
         coding = _coding_statistics(config["coding"], values)
-        model = kind(**values)
+        settings = kind(**values)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
     try:
         state = load_file(folder / WEIGHTS_FILE)
+        model = build_model(settings, state)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{folder / WEIGHTS_FILE} is unreadable: {error}") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
     return Checkpoint(
         folder.name,
-        build_model(model, state),
+        model,
         coding,
         fingerprint_of(folder),
         checksum_of({name: value.float() for name, value in state.items()}),

@@ -79,7 +79,7 @@ def remove_weights(folder):
 )
 def test_damage_is_a_clear_error(copy, damage):
     damage(copy)
-    with pytest.raises(CheckpointError, match=str(copy) + "|weights"):
+    with pytest.raises(CheckpointError, match=str(copy)):
         load_checkpoint(copy)
 
 
