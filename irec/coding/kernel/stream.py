@@ -7,17 +7,9 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int8, Int32, Int64, UInt64
 
 from irec.coding.kernel.compiling import inner, outer
-from irec.coding.kernel.scores import (
-    Block,
-    Scores,
-    empty_scores,
-    empty_steps,
-    fill_step,
-    score_candidates,
-    take_columns,
-    weigh_chosen,
-)
+from irec.coding.kernel.scores import fill_step, score_candidates, take_columns, weigh_chosen
 from irec.coding.kernel.selection import select_best
+from irec.coding.kernel.state import Block, Scores, empty_scores, empty_steps
 from irec.coding.shared_randomness import extend_hash, sign_pool_row
 
 _extend_hash, _sign_pool_row = inner()(extend_hash), inner()(sign_pool_row)
