@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -217,9 +217,10 @@ def _check_values(kind: type[Any], values: dict[str, Any]) -> None:
     hints = get_type_hints(kind)
     if unknown := set(values) - set(hints):
         raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
+    least = {field.name: field.metadata.get("least", 1) for field in fields(kind)}
     for name, value in values.items():
         if get_origin(hints[name]) is not Sequence:
-            _check_value(name, hints[name], value, least=1)
+            _check_value(name, hints[name], value, least[name])
         elif isinstance(value, list):
             (hint,) = get_args(hints[name])
             for one in value:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -44,7 +44,7 @@ class TransformVAEConfig:
     """
 
     slices: Sequence[int] = (3, 12, 36, 80, 140, 220, 320)
-    interleaved: int = 2
+    interleaved: int = field(default=2, metadata={"least": 0})
     hyper_channels: int = 32
     state_channels: int = 128
     residual_channels: int = 96

@@ -5,9 +5,15 @@ import pytest
 import torch
 
 from irec.errors import CheckpointError
-from irec.models.checkpoint import WEIGHTS_FILE, fingerprint_of
+from irec.models.checkpoint import (
+    WEIGHTS_FILE,
+    CodingStatistics,
+    fingerprint_of,
+    save_checkpoint,
+)
 from irec.models.sources import PosteriorSampler
 from irec.models.zoo import load_checkpoint
+from tests.models.lossy_models import small_transform_vae
 
 
 @pytest.fixture
@@ -27,6 +33,11 @@ def test_a_loaded_model_is_ready_to_run(tiny_checkpoint):
 def test_loading_twice_gives_equal_weights(tiny_checkpoint):
     one, two = (load_checkpoint(tiny_checkpoint).model.state_dict() for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_model_without_interleaved_slices_comes_back(tmp_path):
+    save_checkpoint(tmp_path, small_transform_vae(interleaved=0), CodingStatistics((), ()))
+    assert load_checkpoint(tmp_path).model.config.interleaved == 0
 
 
 def test_any_change_changes_the_fingerprint(copy):
