@@ -109,8 +109,8 @@ def _load_kernel() -> Callable[..., tuple[NDArray[np.int64], float]]:
 
 
 def _padded(of_dims: Tensor, value: float) -> Tensor:
-    """Add dimensions of this value, to a multiple of four."""
-    return functional.pad(of_dims, (0, -of_dims.shape[1] % 4), value=value).contiguous()
+    """Add dimensions of this value, to a multiple of what processors work on together."""
+    return functional.pad(of_dims, (0, -of_dims.shape[1] % 16), value=value).contiguous()
 
 
 def find_together(

@@ -165,7 +165,7 @@ def search_stream(
     """Return the best path of indices that the search finds, and its log-ratio without constants.
 
     Args:
-        mean: Whitened posterior means of each block; A is a multiple of 4.
+        mean: Whitened posterior means of each block; A is a multiple of 4, and better of 16.
         squared_scale: Whitened posterior variances.
         places: Columns of the codebook that belong to them.
         table: Block, step, variance, variance to come and variance of the block's last step, of
