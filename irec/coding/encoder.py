@@ -141,7 +141,9 @@ def _targets(posterior: Normal, prior: Normal, search: SearchSettings) -> list[T
     mean = whitened.mean.clamp(-_MAX_MEAN, _MAX_MEAN)
     scale = whitened.scale.clamp(_MIN_SCALE, _MAX_SCALE)
     batch = [WhitenedPosterior(*parts) for parts in zip(mean, scale, strict=True)]
-    return map_on_cores(lambda one: aim_at(one, search.negligible_kl_fraction), batch)
+    return map_on_cores(
+        lambda one: aim_at(one, search.negligible_kl_fraction), batch, mean.device.type
+    )
 
 
 def _n_steps(target: Target, coder: CoderSettings, steps_per_kl: float) -> int:
@@ -215,7 +217,9 @@ class _Encoder:
     def _encode_with(self, jobs: Sequence[tuple[Target, int]]) -> list[TensorCode]:
         """Encode a sample of each target with a given number of steps."""
         plans = map_on_cores(
-            lambda job: make_plan(*job, self.coder, self.search, self.randomness), jobs
+            lambda job: make_plan(*job, self.coder, self.search, self.randomness),
+            jobs,
+            self.randomness.device.type,
         )
         search_plans([plan for plan in plans if plan], self.randomness, self.coder, self.search)
         prior_draw = TensorCode(0, 0, torch.zeros(0, dtype=torch.int64))

@@ -15,17 +15,21 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def map_on_cores(
+    function: Callable[[Item], Result], items: Sequence[Item], device: str = "cpu"
+) -> list[Result]:
     """Apply `function` to each item, on as many threads as torch has been given.
 
     Args:
         function: Runs torch operations, which release Python's lock.
         items: Independent of each other.
+        device: Type of the device where it runs them. An accelerator's operations are queued by
+            the caller's thread alone, as other threads have other queues.
 
     Returns:
         The results in the order of the items.
     """
-    n_threads = min(torch.get_num_threads(), len(items))
+    n_threads = min(torch.get_num_threads(), len(items)) if device == "cpu" else 1
     if n_threads <= 1:
         return [function(item) for item in items]
 
