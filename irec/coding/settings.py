@@ -101,7 +101,7 @@ class SearchSettings:
     """
 
     n_beams: int = 768
-    negligible_kl_fraction: float = 0.001
+    negligible_kl_fraction: float = 0.0005
 
     def __post_init__(self) -> None:
         """Check the values."""
