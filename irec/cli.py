@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -87,6 +87,9 @@ class IrecCLI(LightningCLI):
         """Show progress as a bar to people, and as lines to a pipe or a file."""
         config = self.config_init[self.subcommand].trainer
         config.callbacks = [*(config.callbacks or []), EndOnSigterm()]
+        if config.logger is False:  # or these would complain
+            monitors = (LearningRateMonitor,)
+            config.callbacks = [one for one in config.callbacks if not isinstance(one, monitors)]
         shows_progress = config.enable_progress_bar is not False
         if self.config[self.subcommand].quiet:
             kwargs |= {"enable_progress_bar": False, "enable_model_summary": False}
@@ -107,6 +110,7 @@ class IrecCLI(LightningCLI):
     def before_fit(self) -> None:
         """Let a resumed run be the same run for wandb, too."""
         ckpt_path = self.config["fit"].ckpt_path
+        self._check_named_run()
         is_resumed = ckpt_path is not None and (ckpt_path != "last" or self._has_last_checkpoint())
         for logger in self._wandb_loggers():
             logger.describe("train")
@@ -119,6 +123,7 @@ class IrecCLI(LightningCLI):
         Raises:
             CheckpointError: There are none.
         """
+        self._check_named_run()
         for logger in self._wandb_loggers():
             logger.describe("evaluate")
         config = self.config[self.subcommand]
@@ -133,6 +138,16 @@ class IrecCLI(LightningCLI):
             )
 
     before_test = before_validate
+
+    def _check_named_run(self) -> None:
+        """Raise a CheckpointError where --ckpt_path names a file that is no run's."""
+        ckpt_path = self.config[self.subcommand].ckpt_path
+        if ckpt_path == "best":
+            raise CheckpointError("--ckpt_path best: name the file, RUN/checkpoints/NAME.ckpt")
+        if ckpt_path not in (None, "last", "hpc"):
+            from irec.codec.export import read_run
+
+            read_run(Path(ckpt_path))
 
     def _has_last_checkpoint(self) -> bool:
         """Whether the run whose configuration this is has saved anything."""

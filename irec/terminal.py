@@ -23,6 +23,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from irec.files import OutputFileError
+
 # No table is as wide; what is printed is as wide as its contents.
 _UNLIMITED = 10_000
 # Bars of what takes no longer would only flicker.
@@ -34,6 +36,9 @@ def say(text: str, file: Any = None) -> None:
 
     What the terminal's encoding lacks is written as an escape. Where nobody reads on, as after
     ``| head``, the rest is dropped.
+
+    Raises:
+        OutputFileError: There is no room for it.
     """
     stream = file or sys.stdout
     if stream is None:  # closed before Python began
@@ -45,20 +50,26 @@ def say(text: str, file: Any = None) -> None:
         stream.flush()
     except BrokenPipeError:
         _silence(stream)
+    except OSError as error:
+        _silence(stream)
+        name = "output" if stream is sys.stdout else "error output"
+        raise OutputFileError(f"cannot write to the standard {name}: {error.strerror}") from error
 
 
 def write_bytes(data: bytes) -> None:
     """Write to the standard output.
 
     Raises:
-        OSError: Nobody reads it, or there is no room.
+        OutputFileError: It is closed, nobody reads it, or there is no room.
     """
+    if getattr(sys.stdout, "name", None) == os.devnull:  # in place of one that was closed
+        raise OutputFileError("cannot write to the standard output: it is closed")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except OSError:
+    except OSError as error:
         _silence(sys.stdout)
-        raise
+        raise OutputFileError(f"cannot write to the standard output: {error.strerror}") from error
 
 
 def _silence(stream: Any) -> None:

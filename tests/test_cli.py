@@ -115,6 +115,26 @@ def test_the_model_of_a_training_run_needs_to_be_exported(pictures, capsys):
     assert not Path("compressed").exists()
 
 
+@pytest.mark.parametrize("command", ["fit", "validate"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nothing.ckpt", "No such file"),
+        ("images.npy", "not a checkpoint, or damaged"),
+        ("best", "name the file"),
+    ],
+)
+def test_a_ckpt_path_that_is_no_runs_is_one_line(capsys, command, name, reason):
+    np.save("images.npy", np.stack([picture(32, 32, 3, seed) for seed in range(2)]))
+    config = Path(__file__).parent.parent / "lightning_configs" / "rvae_small.yaml"
+    data = ["--data.train=[images.npy]", "--data.val=[images.npy]", "--data.batch_size=1"]
+    arguments = [command, f"--config={config}", *data, *QUIET, f"--ckpt_path={name}"]
+    assert main([*arguments, "--trainer.logger=false"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
+    assert reason in line
+
+
 @pytest.mark.parametrize("command", ["validate", "test"])
 @pytest.mark.parametrize("more", [[], ["--ckpt_path=null"]])
 def test_untrained_weights_are_not_measured(capsys, command, more):

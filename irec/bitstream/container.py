@@ -110,7 +110,12 @@ def _read_sections(
         try:
             section.read(reader, stream, plan)
         except TruncatedFileError:
-            if not (may_lack_end and section.may_be_cut):
+            if may_lack_end and not section.may_be_cut:
+                raise TruncatedFileError(
+                    f"the file ends in its {section.name}, before the part that decodes as far as "
+                    "it goes"
+                ) from None
+            if not may_lack_end:
                 raise
             stream.is_whole = False
             break

@@ -49,7 +49,7 @@ def export_checkpoint(
         CheckpointError: The run's file is absent, damaged, or of another model.
         DataError: No image is large enough.
     """
-    config, state = _read_run(run_checkpoint)
+    config, state = _config_and_weights(run_checkpoint)
     model = build(config)
     try:
         model.load_state_dict(state)
@@ -64,13 +64,16 @@ def export_checkpoint(
     )
 
 
-def _read_run(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
-    """Model configuration and weights of a Lightning checkpoint, read without running its code."""
+def read_run(path: Path) -> dict[str, Any]:
+    """Read a Lightning checkpoint without running its code.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is none.
+    """
     try:
         run: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        hyper_parameters, state = run["hyper_parameters"], run["state_dict"]
-        config = recognise(hyper_parameters)
-    except OSError as error:
+        run["hyper_parameters"], run["state_dict"]
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint that irec fit writes") from error
@@ -79,11 +82,22 @@ def _read_run(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
         raise CheckpointError(
             f"{path}: not a checkpoint, or damaged; irec fit writes them, as .ckpt files"
         ) from error
+    return run
+
+
+def _config_and_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
+    run = read_run(path)
+    try:
+        config = recognise(run["hyper_parameters"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint that irec fit writes") from error
     if config is None:
         raise CheckpointError(f"{path}: not a checkpoint of one of irec's models")
     prefix = "model."
     weights = {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+        name.removeprefix(prefix): value
+        for name, value in run["state_dict"].items()
+        if name.startswith(prefix)
     }
     return config, weights
 

@@ -14,7 +14,14 @@ import typer
 from irec.commands.endings import EXIT_FAILED, EXIT_INTERRUPTED, leaving_on_sigterm
 from irec.commands.endpoints import STREAM
 from irec.commands.jobs import Done, Job, Naming, Outcome, Plan, attempt, plan_jobs
-from irec.commands.options import DeviceOption, ForceOption, check_device, count_option, one_of
+from irec.commands.options import (
+    DeviceOption,
+    ForceOption,
+    check_device,
+    count_option,
+    file_name,
+    one_of,
+)
 from irec.commands.workers import Team
 from irec.files import OutputFileError, write_atomically
 from irec.images import DEFAULT_MAX_PIXELS
@@ -42,6 +49,7 @@ class FileCommand:
             "--output",
             "-o",
             metavar="OUT",
+            parser=file_name,
             help="Folder for the results (created where it is missing), or for a single input the "
             "name of the file. Default: beside each input.",
         ),

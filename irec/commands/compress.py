@@ -12,7 +12,7 @@ from irec.commands.batch import FileCommand, unlike
 from irec.commands.endings import UsageError
 from irec.commands.endpoints import STREAM, prepare_target, read_stdin
 from irec.commands.jobs import Done, Job, Naming
-from irec.commands.options import count_option, number
+from irec.commands.options import count_option, file_name, number
 from irec.defaults import (
     DEFAULT_CHECKPOINT,
     DEFAULT_EFFORT,
@@ -42,8 +42,7 @@ class Compress(FileCommand):
 
     inputs: Annotated[
         list[Path],
-        # What cannot be read is reported like any other failure, after which the rest is done.
-        typer.Argument(metavar="FILE|DIR", readable=False, help="Images, or folders of images."),
+        typer.Argument(metavar="FILE|DIR", parser=file_name, help="Images, or folders of images."),
     ]
     effort: Annotated[
         int,

@@ -9,7 +9,7 @@ import typer
 from irec.commands.batch import FileCommand, unlike
 from irec.commands.endpoints import STREAM, prepare_target, read_irec
 from irec.commands.jobs import Done, Job, Naming
-from irec.commands.options import FileCheckpointOption
+from irec.commands.options import FileCheckpointOption, file_name
 from irec.errors import IrecError
 from irec.images import (
     JPEG_SUFFIXES,
@@ -28,7 +28,7 @@ class Decompress(FileCommand):
 
     The pixels of a lossless file are exactly those that were compressed; of whatever does not
     decode, an error says why.
-    - stands for the standard input and output.
+    As a name, - stands for the standard input and output.
 
     With -o NAME the suffix of NAME chooses the format: .png, .webp, .tif, .ppm or .pgm, all without
     loss, or .jpg. Colour profile, EXIF and XMP are written into all but .ppm and .pgm.
@@ -38,7 +38,9 @@ class Decompress(FileCommand):
 
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE|DIR", readable=False, help=".irec files, or folders of them."),
+        typer.Argument(
+            metavar="FILE|DIR", parser=file_name, help=".irec files, or folders of them."
+        ),
     ]
     checkpoint: FileCheckpointOption = None
     allow_truncated: Annotated[

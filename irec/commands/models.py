@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from irec.commands.endings import UsageError
-from irec.commands.options import ForceOption
 from irec.defaults import DEFAULT_CHECKPOINT, DEFAULT_LOSSY_CHECKPOINT, SAMPLES
 from irec.terminal import say, show_table
 
@@ -72,7 +71,9 @@ def export(
             "headers short. Default: the bundled photographs.",
         ),
     ] = None,
-    force: ForceOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite the checkpoint in DIR.")
+    ] = False,
 ) -> None:
     """Turn a training checkpoint into one that compresses.
 

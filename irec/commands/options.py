@@ -77,6 +77,15 @@ PlotOption = Annotated[
         help="Plot to write: .png, .svg or .pdf. The figures go into a .csv file beside it.",
     ),
 ]
+
+
+def file_name(given: Any) -> Path:
+    """Parse a path; a script's variable that is not set must not stand for the current folder."""
+    if given == "":
+        raise typer.BadParameter("an empty name; . is the current folder")
+    return Path(given)
+
+
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 DeviceOption = Annotated[
     Device,

@@ -319,6 +319,10 @@ def test_a_truncated_file_is_refused_unless_that_is_allowed():
     # Whole but damaged: the checksum still counts.
     with pytest.raises(CorruptFileError, match="checksum"):
         unpack(data[:-2] + b"\xff\xff", lambda header: plan, allow_truncated=True)
+    # What comes before the picture must be whole.
+    before_alpha = lossy.sizes["header"] // 8
+    with pytest.raises(TruncatedFileError, match="in its alpha"):
+        unpack(data[: before_alpha + 2], lambda header: plan, allow_truncated=True)
     # A lossless file is of no use without its end.
     with pytest.raises(BitstreamError):
         unpack(pack(stream, plan)[:-8], lambda header: plan, allow_truncated=True)
