@@ -29,6 +29,7 @@ from irec.datamodules.base import ImageDataModule
 from irec.errors import CheckpointError, IrecError
 from irec.lightning_modules.predict import PredictModule
 from irec.measuring.compression import CoderOptions
+from irec.models.checkpoint import read_run
 from irec.terminal import say
 
 if TYPE_CHECKING:
@@ -145,8 +146,6 @@ class IrecCLI(LightningCLI):
         if ckpt_path == "best":
             raise CheckpointError("--ckpt_path best: name the file, RUN/checkpoints/NAME.ckpt")
         if ckpt_path not in (None, "last", "hpc"):
-            from irec.codec.export import read_run
-
             read_run(Path(ckpt_path))
 
     def _has_last_checkpoint(self) -> bool:

@@ -60,3 +60,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     # Of the CPU's allocator torch tells only by these words.
     words = ("out of memory", "not enough memory", "can't allocate memory")
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
+class OutputFileError(IrecError):
+    """A file could not be written: it exists, the disk is full, or permission is missing."""

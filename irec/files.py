@@ -14,15 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from irec.errors import DataError, IrecError
+from irec.errors import DataError, OutputFileError
 
 FINGERPRINT_BYTES = 3
 # See `_mark_of`.
 _TEMPORARY = re.compile(r"(\.irec-[0-9a-f]{16}-[0-9a-f]{8})-([0-9]{1,9})-[0-9a-f]{8}\.tmp")
-
-
-class OutputFileError(IrecError):
-    """A file could not be written: it exists, the disk is full, or permission is missing."""
 
 
 def write_atomically(path: Path | str, data: bytes | str, *, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""What goes to people's terminals and log files; a leaf, as ``irec.errors`` is."""
+"""What goes to people's terminals and log files; a leaf, but for its errors."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from irec.files import OutputFileError
+from irec.errors import OutputFileError
 
 # No table is as wide; what is printed is as wide as its contents.
 _UNLIMITED = 10_000

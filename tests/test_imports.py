@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "image_kinds": set(),
     "metadata": set(),
     "progress": set(),
-    "terminal": set(),
+    "terminal": {"errors"},
     **{part: LEAVES for part in BELOW_CODEC | BESIDE},
     "bitstream": LEAVES | {"coding"},
     "codec": LEAVES | BELOW_CODEC,

@@ -7,7 +7,6 @@ models and coder.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,13 @@ from irec.bitstream import LATTICE, LOSSLESS, LOSSY, REFERENCE_PIXELS
 from irec.codec.latent_sources import GroupedSource, NotingSource
 from irec.coding import CoderSettings, planned_steps
 from irec.errors import CheckpointError, DataError
-from irec.models.checkpoint import CodingStatistics, build_model, folded_state, save_checkpoint
+from irec.models.checkpoint import (
+    CodingStatistics,
+    build_model,
+    folded_state,
+    read_run,
+    save_checkpoint,
+)
 from irec.models.lattice_rvae import LatticeRVAE
 from irec.models.lossy_model import LossyModel
 from irec.models.registry import ModelConfig, build, kind_of, recognise
@@ -62,27 +67,6 @@ def export_checkpoint(
     save_checkpoint(
         destination, model, kind_of(config).resolve_codec().measure_statistics(shipped, images)
     )
-
-
-def read_run(path: Path) -> dict[str, Any]:
-    """Read a Lightning checkpoint without running its code.
-
-    Raises:
-        CheckpointError: The file cannot be read, or is none.
-    """
-    try:
-        run: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        run["hyper_parameters"], run["state_dict"]
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint that irec fit writes") from error
-    # Unpickling meets other files with whatever it runs into, and long advice on top.
-    except Exception as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint, or damaged; irec fit writes them, as .ckpt files"
-        ) from error
-    return run
 
 
 def _config_and_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:

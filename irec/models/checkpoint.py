@@ -204,6 +204,27 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def read_run(path: Path) -> dict[str, Any]:
+    """Read a Lightning checkpoint without running its code.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is none.
+    """
+    try:
+        run: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        run["hyper_parameters"], run["state_dict"]
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint that irec fit writes") from error
+    # Unpickling meets other files with whatever it runs into, and long advice on top.
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or damaged; irec fit writes them, as .ckpt files"
+        ) from error
+    return run
+
+
 def _check_values(kind: type[Any], values: dict[str, Any]) -> None:
     """Check what a config.json says of a model, before anything is built from it.
 
