@@ -3,9 +3,10 @@
 Processors with VNNI (Intel since 2019, AMD since 2022) multiply 64 pairs of bytes and add them up
 in one instruction. Which of its candidates a search keeps hardly depends on the digits that bytes
 lack; :mod:`irec.coding.kernel.scores` decides where, and weighs what it keeps in floats. Elsewhere
-it multiplies floats: here too, as a library for linear algebra takes longer to load than all else.
+it multiplies floats.
 
-A tile, some rows of one matrix times some of the other, is summed up in registers.
+A tile, some rows of one matrix times some of the other, is summed up in registers, and the best
+scores are noted before it leaves them: what a library for linear algebra would not do.
 """
 
 from collections.abc import Callable, Sequence
