@@ -1,7 +1,7 @@
 """Which candidates stay: the largest scores, without sorting and mostly without looking."""
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int32, Int64
 
 from irec.coding.kernel.compiling import inner
 from irec.coding.kernel.vectors import LANES, lowest_bit, scores_reaching, values_reaching
@@ -70,7 +70,7 @@ def _rows_reaching(
     base: Float32[np.ndarray, " beams"],
     quadratic: Float32[np.ndarray, " R"],
     best_of_group: Float32[np.ndarray, "beams groups"],
-) -> Int32[np.ndarray, " found"]:
+) -> Int64[np.ndarray, " found"]:
     """Return the rows, ``beam * R + row`` and ascending, whose better score reaches the bound."""
     (n_beams, n_groups), n_rows = best_of_group.shape, product.shape[1]
     of_groups, products = best_of_group.ctypes.data, product.ctypes.data
@@ -79,7 +79,7 @@ def _rows_reaching(
     for b in range(n_beams):
         for g in range(n_groups):
             n_groups_reaching += best_of_group[b, g] >= bound
-    found, n = np.empty(n_groups_reaching * (n_rows // n_groups) + 1, np.int32), 0
+    found, n = np.empty(n_groups_reaching * (n_rows // n_groups) + 1, np.int64), 0
     for b in range(n_beams):
         if n_groups < LANES:
             for i in range(n_rows):
@@ -136,7 +136,7 @@ def select_best(
     # One more, as what is below the bound is written too, and written over.
     above, candidates = (
         np.empty(2 * rows.size + 1, np.float32),
-        np.empty(2 * rows.size + 1, np.int32),
+        np.empty(2 * rows.size + 1, np.int64),
     )
     n = 0
     for row in rows:
