@@ -73,8 +73,8 @@ def _config_and_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor
     run = read_run(path)
     try:
         config = recognise(run["hyper_parameters"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint that irec fit writes") from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its settings are those of no model ({error})") from error
     if config is None:
         raise CheckpointError(f"{path}: not a checkpoint of one of irec's models")
     prefix = "model."

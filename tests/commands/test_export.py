@@ -1,10 +1,12 @@
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 from PIL import Image
 
 from irec.models.rvae import RVAE, RVAEConfig
+from irec.models.transform_vae import TransformVAEConfig
 from irec.models.zoo import load_checkpoint
 from tests.commands.command_line import irec
 
@@ -63,3 +65,26 @@ def test_a_photograph_is_no_checkpoint(images, tmp_path):
     assert result.exit_code == 1
     assert "a.png: not a checkpoint, or damaged" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        [1, 2],
+        {"state_dict": {}},
+        {"state_dict": {}, "hyper_parameters": None},
+        {"state_dict": {}, "hyper_parameters": {"learning_rate": 1e-3}},
+        {
+            "state_dict": {},
+            "hyper_parameters": {**asdict(TransformVAEConfig()), "lambdas": [0.2, 0.1]},
+        },
+    ],
+)
+def test_a_file_that_only_looks_like_a_runs_is_one_line(tmp_path, contents):
+    path = tmp_path / "run.ckpt"
+    torch.save(contents, path)
+    result = export(path, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"{path}: " in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
