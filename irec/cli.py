@@ -89,8 +89,9 @@ class IrecCLI(LightningCLI):
         config = self.config_init[self.subcommand].trainer
         config.callbacks = [*(config.callbacks or []), EndOnSigterm()]
         if config.logger is False:  # or these would complain
-            monitors = (LearningRateMonitor,)
-            config.callbacks = [one for one in config.callbacks if not isinstance(one, monitors)]
+            config.callbacks = [
+                one for one in config.callbacks if not isinstance(one, LearningRateMonitor)
+            ]
         shows_progress = config.enable_progress_bar is not False
         if self.config[self.subcommand].quiet:
             kwargs |= {"enable_progress_bar": False, "enable_model_summary": False}
@@ -141,11 +142,15 @@ class IrecCLI(LightningCLI):
     before_test = before_validate
 
     def _check_named_run(self) -> None:
-        """Raise a CheckpointError where --ckpt_path names a file that is no run's."""
+        """Raise a CheckpointError where --ckpt_path names a file that is no run's.
+
+        Lightning's other words, addresses and folders of shards are its own to look at.
+        """
         ckpt_path = self.config[self.subcommand].ckpt_path
         if ckpt_path == "best":
             raise CheckpointError("--ckpt_path best: name the file, RUN/checkpoints/NAME.ckpt")
-        if ckpt_path not in (None, "last", "hpc"):
+        is_word = ckpt_path in (None, "last", "hpc") or ":" in ckpt_path or ckpt_path == "registry"
+        if not is_word and not Path(ckpt_path).is_dir():
             read_run(Path(ckpt_path))
 
     def _has_last_checkpoint(self) -> bool:

@@ -71,17 +71,18 @@ def export_checkpoint(
 
 def _config_and_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
     run = read_run(path)
+    settings, state = run.get("hyper_parameters"), run.get("state_dict")
+    if not (isinstance(settings, dict) and isinstance(state, dict)):
+        raise CheckpointError(f"{path}: not a checkpoint that irec fit writes")
     try:
-        config = recognise(run["hyper_parameters"])
+        config = recognise(settings)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its settings are those of no model ({error})") from error
     if config is None:
         raise CheckpointError(f"{path}: not a checkpoint of one of irec's models")
     prefix = "model."
     weights = {
-        name.removeprefix(prefix): value
-        for name, value in run["state_dict"].items()
-        if name.startswith(prefix)
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
     return config, weights
 

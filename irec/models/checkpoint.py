@@ -205,24 +205,21 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Read a Lightning checkpoint, without running its code: hyper_parameters, state_dict and more.
+    """Read a Lightning checkpoint without running its code.
 
     Raises:
         CheckpointError: The file cannot be read, or is none.
     """
     try:
-        run: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        is_run = all(isinstance(run[part], dict) for part in ("hyper_parameters", "state_dict"))
+        run = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except (KeyError, TypeError):
-        is_run = False
     # Unpickling meets other files with whatever it runs into, and long advice on top.
     except Exception as error:
         raise CheckpointError(
             f"{path}: not a checkpoint, or damaged; irec fit writes them, as .ckpt files"
         ) from error
-    if not is_run:
+    if not isinstance(run, dict):
         raise CheckpointError(f"{path}: not a checkpoint that irec fit writes")
     return run
 
