@@ -1,13 +1,15 @@
-"""Go on training a transform VAE on one GPU, each step one CUDA graph.
+"""Go on training a shipped model on one GPU, each step one CUDA graph.
 
-    python examples/train_in_cuda_graphs.py transform-vae-photo data/photos \
+    python examples/train_in_cuda_graphs.py rvae-photo data/photos data/cifar10/train.npy \
         --val data/val --minutes 8 -o further.ckpt
     irec export further.ckpt -o checkpoints/mine --images data/photos
 
-The networks are small: a large GPU is idle most of the time while `irec fit` launches a step's
-thousands of kernels one by one. A graph launches all of them at once. Objective, optimiser and
-averaged weights are those of `irec fit` in bfloat16; learning rates follow the clock: constant for
-the first half, then falling in a line to nothing. Without a GPU the same steps run as they are.
+For lattice RVAEs (lossless) and transform VAEs (lossy). The networks are small: a large GPU is
+idle most of the time while `irec fit` launches a step's thousands of kernels one by one. A graph
+launches all of them at once. Objective, optimiser and averaged weights are those of `irec fit` in
+bfloat16; learning rates follow the clock: constant for the first half, then falling in a line to
+nothing.
+Without a GPU the same steps run as they are.
 """
 
 import argparse
@@ -17,24 +19,24 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from irec.datamodules.image_files import read_rgb
+from irec.datamodules.image_files import read_sources
 from irec.datamodules.image_store import scaled
-from irec.errors import DataError, IrecError
-from irec.images import image_paths
-from irec.lightning_modules.lattice_rvae import grey
+from irec.errors import CheckpointError, DataError, IrecError
+from irec.lightning_modules.lattice_rvae import LatticeRVAEModule, grey
 from irec.lightning_modules.muon import Muon
 from irec.lightning_modules.transform_vae import TransformVAEModule
+from irec.models.lattice_rvae import LatticeRVAE
 from irec.models.lossy_model import lambda_at
 from irec.models.transform_vae import TransformVAE
+from irec.models.zoo import load_checkpoint
 
 WARMUP_STEPS = 200
-SCALES = (1.0, 0.84, 0.7, 0.58)
-GREY_SHARE = 0.04
 AVERAGING = 0.999
 GRADIENT_NORM = 1.0
 REPORT_EVERY_S = 30.0
@@ -43,78 +45,198 @@ REPORT_EVERY_S = 30.0
 class Crops:
     """Random crops, cut where the images lie: in the device's memory."""
 
-    def __init__(self, folders: Sequence[Path], side: int, batch: int, device: str) -> None:
-        """Load images, which are of one size, at all scales."""
-        images = images_of_one_size(folders)
-        least = math.ceil(side / min(SCALES))
-        if side % TransformVAE.stride or min(images[0].shape[:2]) < least:
-            raise DataError(
-                f"crops of {side} pixels: sides are multiples of {TransformVAE.stride}, of images "
-                f"of at least {least} pixels, since the smallest scale is {min(SCALES)}"
-            )
-        self.n_images = len(images)
+    def __init__(
+        self, source: Path, scales: Sequence[float], side: int, batch: int, device: str
+    ) -> None:
+        """Load the images of a folder or a .npy array at all scales.
+
+        Those of an array are small and of one size: they are used at scale 1, and whole where
+        they are no larger than `side`; a batch has more of them, so that pixels are as many.
+        """
+        images = list(read_sources([source]))
+        if source.suffix == ".npy":
+            smallest = min(images[0].shape[:2])
+            scales, side, batch = [1.0], min(side, smallest), batch * max(1, side // smallest) ** 2
+        least = math.ceil(side / min(scales))
+        for number, image in enumerate(images):
+            if min(image.shape[:2]) < least:
+                raise DataError(
+                    f"{source}, image {number}: crops of {side} pixels need images of at least "
+                    f"{least} pixels, since the smallest scale is {min(scales)}"
+                )
+        self.n_images, self.side, self.batch, self.device = len(images), side, batch, device
         self.scales = [
-            _as_tensor([scaled(image, scale) for image in images]).to(device) for scale in SCALES
+            _in_one_tensor([scaled(image, scale) for image in images], device) for scale in scales
         ]
-        self.side, self.batch, self.device = side, batch, device
 
-    def draw(self) -> Tensor:
-        """Cut a batch at one scale, mirrored half of the time, some of it grey."""
-        images = self.scales[int(torch.randint(len(SCALES), ()))]
-        n, _, height, width = images.shape
-        which = torch.randint(n, (self.batch,), device=self.device)
+    def draw(self, is_turned: bool) -> Tensor:
+        """Cut a batch [n, 3, side, side] at one scale, half of it mirrored, or turned as well."""
+        pixels, sizes = self.scales[int(torch.randint(len(self.scales), ()))]
+        which = torch.randint(self.n_images, (self.batch,), device=self.device)
+        room = sizes[which] - self.side + 1
+        first = (torch.rand(self.batch, 2, device=self.device) * room).long()
         places = torch.arange(self.side, device=self.device)
-        rows = torch.randint(height - self.side + 1, (self.batch, 1), device=self.device) + places
-        columns = torch.randint(width - self.side + 1, (self.batch, 1), device=self.device) + places
-        is_mirrored = torch.rand(self.batch, 1, device=self.device) < 0.5
-        columns = torch.where(is_mirrored, columns.flip(1), columns)
-        crops = images[which[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        rows, columns = first[:, :1] + places, first[:, 1:] + places
+        columns = torch.where(self._half(1), columns.flip(1), columns)
+        crops = pixels[which[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         crops = crops.permute(0, 3, 1, 2)
-        is_grey = torch.rand(self.batch, 1, 1, 1, device=self.device) < GREY_SHARE
-        return torch.where(is_grey, grey(crops.float()).byte(), crops)
+        if not is_turned:
+            return crops
+        crops = torch.where(self._half(3), crops.flip(2), crops)
+        return torch.where(self._half(3), crops.mT, crops)
+
+    def _half(self, n_axes: int) -> Tensor:
+        return torch.rand(self.batch, *[1] * n_axes, device=self.device) < 0.5
 
 
-def images_of_one_size(folders: Sequence[Path]) -> list[np.ndarray]:
-    """Read all images of some folders, and say which is unlike the first."""
-    paths = [path for folder in folders for path in image_paths(folder)]
-    images = [read_rgb(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
-            raise DataError(
-                f"{path} is {height}x{width}, {paths[0]} is {first_height}x{first_width}: all "
-                "images must be of one size, since they lie in one tensor"
-            )
-    return images
+def _in_one_tensor(images: Sequence[np.ndarray], device: str) -> tuple[Tensor, Tensor]:
+    """Images [n, 3, h, w], each in the upper left corner, and their heights and widths [n, 2]."""
+    sizes = torch.tensor([image.shape[:2] for image in images])
+    height, width = sizes.amax(0).tolist()
+    pixels = torch.zeros(len(images), 3, height, width, dtype=torch.uint8)
+    for place, image in zip(pixels, images, strict=True):
+        inside = place[:, : image.shape[0], : image.shape[1]]
+        inside.copy_(torch.tensor(image).permute(2, 0, 1))
+    return pixels.to(device), sizes.to(device)
 
 
-def _as_tensor(images: Sequence[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+class Recipe(Protocol):
+    """What a kind of model is trained on."""
+
+    scales: Sequence[float]
+    stride: int
+    module: LatticeRVAEModule | TransformVAEModule
+
+    def draw(self, crops: Sequence[Crops]) -> list[Tensor]:
+        """Return the batches of a step."""
+        ...
+
+    def loss(self, batches: Sequence[Tensor]) -> Tensor:
+        """Return what a step makes smaller."""
+        ...
+
+    def report(self, module: torch.nn.Module, images: Sequence[Tensor]) -> str:
+        """Tell how good a copy of the module is."""
+        ...
+
+
+class Lossless:
+    """Bits per dimension, of each source's images alike; an eighth of the first source's grey."""
+
+    scales = (1.0, 0.5, 0.25)
+    stride = 1
+    grey_share = 0.125
+
+    def __init__(self, checkpoint: str) -> None:
+        """Load the model."""
+        self.module = LatticeRVAEModule(checkpoint=checkpoint, channels_last=True)
+
+    def draw(self, crops: Sequence[Crops]) -> list[Tensor]:
+        """Return grey crops of the first source, then those in colour of each."""
+        colour = [one.draw(is_turned=True) for one in crops]
+        n_grey = math.ceil(self.grey_share * len(colour[0]))
+        return [colour[0][:n_grey], colour[0][n_grey:], *colour[1:]]
+
+    def loss(self, batches: Sequence[Tensor]) -> Tensor:
+        """Return the mean over sources."""
+        bits = [
+            (terms.nll + terms.kl).mean()
+            for terms in (self.module.terms(one, n == 0) for n, one in enumerate(batches))
+        ]
+        in_colour = torch.stack(bits[1:]).mean()
+        return self.grey_share * bits[0] + (1.0 - self.grey_share) * in_colour
+
+    def report(self, module: LatticeRVAEModule, images: Sequence[Tensor]) -> str:
+        """Bits per dimension of each image, in the mean."""
+        found = []
+        for batch in images:
+            terms = module.terms(batch)
+            found.append(terms.nll + terms.kl)
+        return f"loss {torch.cat(found).mean():.5f} bits per dimension"
+
+
+class Lossy:
+    """Lambda times distortion, and bits per pixel, at lambdas between the model's; few are grey."""
+
+    scales = (1.0, 0.84, 0.7, 0.58)
+    stride = TransformVAE.stride
+    grey_share = 0.04
+
+    def __init__(self, checkpoint: str) -> None:
+        """Load the model."""
+        self.module = TransformVAEModule(checkpoint=checkpoint, channels_last=True)
+        self.lambdas = torch.tensor(self.module.model.config.lambdas)
+
+    def draw(self, crops: Sequence[Crops]) -> list[Tensor]:
+        """Return the crops of all sources: they must be of one size."""
+        drawn = torch.cat([one.draw(is_turned=False) for one in crops])
+        self.lambdas = self.lambdas.to(drawn.device)
+        is_grey = torch.rand(len(drawn), 1, 1, 1, device=drawn.device) < self.grey_share
+        return [torch.where(is_grey, grey(drawn.float()).byte(), drawn)]
+
+    def loss(self, batches: Sequence[Tensor]) -> Tensor:
+        """Return the objective of `irec fit`."""
+        (images,) = batches
+        anchor_position = torch.rand(len(images), device=images.device) * (len(self.lambdas) - 1)
+        terms = self.module.terms(images, anchor_position)
+        distortion = self.module.distortion(terms, images)
+        trade_off = lambda_at(anchor_position, self.lambdas)
+        return self.module.objective(distortion, terms.bpp.sum(0), trade_off)
+
+    def report(self, module: TransformVAEModule, images: Sequence[Tensor]) -> str:
+        """Rate and distortion at each anchor, and the objective."""
+        config = module.model.config
+        worst, parts, losses = 255.0**2 if config.distortion == "mse" else 255.0, [], []
+        for anchor, trade_off in enumerate(config.lambdas):
+            found = []
+            for batch in images:
+                anchor_position = torch.full((len(batch),), float(anchor), device=batch.device)
+                terms = module.terms(batch, anchor_position)
+                found.append(torch.stack([terms.bpp.sum(0), module.distortion(terms, batch)]))
+            bpp, distortion = torch.cat(found, 1)
+            losses.append((trade_off * distortion + bpp).mean().item())
+            quality_db = 10.0 * torch.log10(worst / distortion)
+            parts.append(f"{bpp.mean():.4f} {quality_db.mean():.3f}")
+        return f"loss {np.mean(losses):.5f}; bpp, dB: " + ", ".join(parts)
+
+
+def recipe_for(checkpoint: str) -> Recipe:
+    """Choose the recipe by the kind of model that a checkpoint holds."""
+    model = load_checkpoint(checkpoint).model
+    if isinstance(model, LatticeRVAE):
+        return Lossless(checkpoint)
+    if isinstance(model, TransformVAE):
+        return Lossy(checkpoint)
+    raise CheckpointError(
+        f"{checkpoint} holds a {type(model).__name__}: this script trains lattice RVAEs and "
+        "transform VAEs; irec fit trains the others"
+    )
 
 
 class Training:
     """A model, its averaged weights, and a step of training, on a GPU as one graph."""
 
-    def __init__(self, module: TransformVAEModule, crops: Crops, rate: float) -> None:
+    def __init__(self, recipe: Recipe, crops: Sequence[Crops], rate: float, device: str) -> None:
         """Record the step; what is done while recording counts as steps too."""
-        self.crops, self.base_rate = crops, rate
-        device = crops.device
-        self.module = module.to(device).train()
-        self.averaged = copy.deepcopy(module).requires_grad_(False)
-        self.optimizer: Muon = module.make_optimizer()
+        self.recipe, self.crops, self.base_rate = recipe, crops, rate
+        self.device = torch.device(device)
+        self.module = recipe.module.to(device).train()
+        self.averaged = copy.deepcopy(self.module).requires_grad_(False)
+        self.optimizer: Muon = self.module.make_optimizer()
         for group in self.optimizer.param_groups:
-            group["share"] = group["lr"] / module.hparams["learning_rate"]
+            group["share"] = group["lr"] / self.module.hparams["learning_rate"]
             group["lr"] = torch.zeros((), device=device)
-        self.lambdas = torch.tensor(module.model.config.lambdas, device=device)
-        self.images = crops.draw()
-        self.loss = torch.zeros((), device=device)
+        # A graph reads from where these lie.
+        self.batches = recipe.draw(crops)
+        self.mean_loss = torch.zeros((), device=device)
         self._step: Callable[[], None] = self._eager
         if device == "cuda":
             self._record()
 
     def step(self, factor: float) -> None:
-        """Train on a batch, at so many times the base learning rate."""
-        self.images.copy_(self.crops.draw())
+        """Train on new crops, at so many times the base learning rate."""
+        for place, batch in zip(self.batches, self.recipe.draw(self.crops), strict=True):
+            place.copy_(batch)
         for group in self.optimizer.param_groups:
             group["lr"].fill_(factor * self.base_rate * group["share"])
         self._step()
@@ -124,13 +246,8 @@ class Training:
         self._forward_and_backward()
 
     def _forward_and_backward(self) -> None:
-        device, n_gaps = self.images.device, len(self.lambdas) - 1
-        anchor_position = torch.rand(len(self.images), device=device) * n_gaps
-        trade_off = lambda_at(anchor_position, self.lambdas)
-        with torch.autocast(device.type, torch.bfloat16):
-            terms = self.module.terms(self.images, anchor_position)
-            distortion = self.module.distortion(terms, self.images)
-        loss = self.module.objective(distortion, terms.bpp.sum(0), trade_off)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            loss = self.recipe.loss(self.batches)
         loss.backward()
         parameters: list[Tensor] = list(self.module.parameters())
         torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
@@ -138,7 +255,7 @@ class Training:
         with torch.no_grad():
             averaged: list[Tensor] = list(self.averaged.parameters())
             torch._foreach_lerp_(averaged, parameters, 1.0 - AVERAGING)
-            self.loss.lerp_(loss.detach(), 0.01)
+            self.mean_loss.lerp_(loss.detach(), 0.01)
 
     def _record(self) -> None:
         # Not at once: before a recording all libraries must have set themselves up.
@@ -159,30 +276,27 @@ class Training:
         self._step = graph.replay
 
 
-@torch.no_grad()
-def evaluate(module: TransformVAEModule, images: Tensor) -> str:
-    """Rate and distortion at each anchor, and the objective."""
-    config = module.model.config
-    worst, parts, losses = 255.0**2 if config.distortion == "mse" else 255.0, [], []
-    for anchor, trade_off in enumerate(config.lambdas):
-        found = []
-        for batch in images.split(8):
-            anchor_position = torch.full((len(batch),), float(anchor), device=batch.device)
-            terms = module.terms(batch, anchor_position)
-            found.append(torch.stack([terms.bpp.sum(0), module.distortion(terms, batch)]))
-        bpp, distortion = torch.cat(found, 1)
-        losses.append((trade_off * distortion + bpp).mean().item())
-        quality_db = 10.0 * torch.log10(worst / distortion)
-        parts.append(f"{bpp.mean():.4f} {quality_db.mean():.3f}")
-    return f"loss {np.mean(losses):.5f}; bpp, dB: " + ", ".join(parts)
+def validation_batches(source: Path, stride: int, device: str) -> list[Tensor]:
+    """Images, a few of one size together; sides are cut to multiples of the stride."""
+    groups: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for image in read_sources([source]):
+        height, width = (side // stride * stride for side in image.shape[:2])
+        groups.setdefault((height, width), []).append(image[:height, :width])
+    return [
+        batch
+        for images in groups.values()
+        for batch in _in_one_tensor(images, device)[0].split(8 if source.is_dir() else 200)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, report, save."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", help="name or folder of the checkpoint to go on from")
-    parser.add_argument("folders", nargs="+", type=Path, help="of images of one size")
-    parser.add_argument("--val", type=Path, required=True, help="images that are never trained on")
+    parser.add_argument("sources", nargs="+", type=Path, help="folders and .npy arrays of images")
+    parser.add_argument(
+        "--val", type=Path, nargs="+", required=True, help="images that are never trained on"
+    )
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--side", type=int, default=256, help="of crops, in pixels")
@@ -193,15 +307,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(asked.seed)
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    crops = Crops(asked.folders, asked.side, asked.batch, device)
-    val = _as_tensor(images_of_one_size([asked.val]))
-    height, width = (side // TransformVAE.stride * TransformVAE.stride for side in val.shape[2:])
-    val = val[:, :, :height, :width].to(device)
-    module = TransformVAEModule(checkpoint=asked.checkpoint, channels_last=True)
+    recipe = recipe_for(asked.checkpoint)
+    if asked.side % recipe.stride:
+        parser.error(f"--side {asked.side}: a multiple of {recipe.stride} is needed")
+    crops = [
+        Crops(source, recipe.scales, asked.side, asked.batch, device) for source in asked.sources
+    ]
+    val = {source: validation_batches(source, recipe.stride, device) for source in asked.val}
     began = time.perf_counter()
-    training = Training(module, crops, asked.rate)
-    print(f"{crops.n_images} images; recorded in {time.perf_counter() - began:.1f} s", flush=True)
-    print(f"at first: {evaluate(training.averaged, val)}", flush=True)
+    training = Training(recipe, crops, asked.rate, device)
+    n_images = sum(one.n_images for one in crops)
+    print(f"{n_images} images; recorded in {time.perf_counter() - began:.1f} s", flush=True)
+
+    def report() -> str:
+        with torch.no_grad():
+            found = (
+                f"{source.stem} {recipe.report(training.averaged, batches)}"
+                for source, batches in val.items()
+            )
+            return "; ".join(found)
+
+    print(f"at first: {report()}", flush=True)
     began, n_steps, reported = time.perf_counter(), 0, 0.0
     while (done := (time.perf_counter() - began) / (60.0 * asked.minutes)) < 1.0:
         warm = min(1.0, (n_steps + 1) / WARMUP_STEPS)
@@ -209,21 +335,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         n_steps += 1
         if n_steps % 50 == 0:
             # The clock runs with the device, not ahead of it.
-            loss = training.loss.item()
+            loss = training.mean_loss.item()
             elapsed = time.perf_counter() - began
             if elapsed - reported > REPORT_EVERY_S:
                 reported = elapsed
-                print(
-                    f"{elapsed:.0f} s, step {n_steps}, train {loss:.4f}; "
-                    f"{evaluate(training.averaged, val)}",
-                    flush=True,
-                )
+                print(f"{elapsed:.0f} s, step {n_steps}, train {loss:.4f}; {report()}", flush=True)
                 save(training.averaged, asked.output)
-    print(f"{n_steps} steps; {evaluate(training.averaged, val)}")
+    print(f"{n_steps} steps; {report()}")
     save(training.averaged, asked.output)
 
 
-def save(module: TransformVAEModule, path: Path) -> None:
+def save(module: torch.nn.Module, path: Path) -> None:
     """Write what `irec export` reads; it rounds weights to float16 as here."""
     state = {name: value.half().cpu() for name, value in module.state_dict().items()}
     torch.save({"hyper_parameters": dict(module.hparams), "state_dict": state}, path)

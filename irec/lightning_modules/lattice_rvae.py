@@ -29,7 +29,7 @@ _WARM_UP_STEPS = 200
 _OUTER_LAYERS = ("enter", "leave", "look", "infer", "prior", "back")
 
 
-class _Terms(NamedTuple):
+class Terms(NamedTuple):
     """What the objective consists of, in bits per dimension of each image, [n].
 
     Attributes:
@@ -96,7 +96,8 @@ class LatticeRVAEModule(TrainingModule):
             }
         )
 
-    def _terms(self, images: UInt8[Tensor, "n 3 h w"], is_grey: bool = False) -> _Terms:
+    def terms(self, images: UInt8[Tensor, "n 3 h w"], is_grey: bool = False) -> Terms:
+        """Return what the objective consists of; grey images cost what their luma costs."""
         pixels = images.float().contiguous(memory_format=self.memory_format)
         if is_grey:
             pixels = grey(pixels)
@@ -110,13 +111,13 @@ class LatticeRVAEModule(TrainingModule):
         each = len(PHASES)
         levels = [sum(phases[each * i : each * (i + 1)], phases[0] * 0) for i in range(N_LEVELS)]
         kl = sum((kl.float().sum((1, 2, 3)) for kl in latents.kl_nats), coarsest * 0)
-        return _Terms(sum(levels, coarsest), kl * to_bpd, [coarsest, *levels])
+        return Terms(sum(levels, coarsest), kl * to_bpd, [coarsest, *levels])
 
     def training_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> Tensor:
         """Loss in bits per dimension: the mean over batches of several sizes, where there are."""
         batches = [batch] if isinstance(batch, Tensor) else batch
         is_grey = bool(torch.rand(()) < self.hparams["grey_share"])
-        terms = [self._terms(images, is_grey) for images in batches]
+        terms = [self.terms(images, is_grey) for images in batches]
         nll = torch.stack([one.nll.mean() for one in terms]).mean()
         kl = torch.stack([one.kl.mean() for one in terms]).mean()
         if not is_grey:
@@ -126,7 +127,7 @@ class LatticeRVAEModule(TrainingModule):
 
     def evaluate(self, batch: UInt8[Tensor, "n 3 h w"]) -> dict[str, Tensor]:
         """Return bits per dimension, by level and of the latents."""
-        terms = self._terms(batch)
+        terms = self.terms(batch)
         names = ["coarsest", *(f"level_{level}" for level in reversed(range(N_LEVELS)))]
         return {
             "bpd": (terms.nll + terms.kl).double().mean(),
@@ -154,12 +155,16 @@ class LatticeRVAEModule(TrainingModule):
         size = (height, width)
         return self.model.generate(PriorSampler(), SampledPixels(size), size, grey).byte()
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Muon; the learning rate rises for 200 steps, stays, and falls to zero at the end."""
+    def make_optimizer(self) -> Muon:
+        """Return what trains the parameters."""
         kernels = hidden_kernels(self.model, _OUTER_LAYERS)
         rest = others(self.parameters(), kernels)
         groups = [{"params": rest, "lr": self.hparams["learning_rate"]}]
-        optimizer = Muon(kernels, groups, weight_decay=1e-4)
+        return Muon(kernels, groups, weight_decay=1e-4)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Muon; the learning rate rises for 200 steps, stays, and falls to zero at the end."""
+        optimizer = self.make_optimizer()
         n_steps = float(self.trainer.estimated_stepping_batches)
         n_decay = self.hparams["decay_share"] * n_steps
 
@@ -173,5 +178,5 @@ class LatticeRVAEModule(TrainingModule):
 
 def grey(pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """Return the luma of pixels, in whole grey levels, in all three channels."""
-    luma = pixels.new_tensor(_LUMA).view(1, 3, 1, 1)
-    return (pixels * luma).sum(1, keepdim=True).round().clamp(0.0, 255.0).expand(-1, 3, -1, -1)
+    parts = (weight * colour for weight, colour in zip(_LUMA, pixels.unbind(1), strict=True))
+    return sum(parts, pixels.new_zeros(())).round().clamp(0.0, 255.0)[:, None].expand(-1, 3, -1, -1)

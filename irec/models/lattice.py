@@ -35,8 +35,8 @@ _N_NEAREST = 4
 _REACH = 2
 # Of raw mixtures, for each component, see `mixture_of`.
 N_RAW = 10
-# How green follows red, and blue green, in photographs.
-_USUAL_COUPLING = (0.75, 0.0, 0.75)
+# How green follows red, and blue green, in photographs; blue does not follow red besides.
+_USUAL_COUPLING = 0.75
 _LOG_ACTIVITY_BITS = 12
 # Contexts are worked out so many cells at a time: their 84 differences stay in the cache.
 _BAND_CELLS = 2048
@@ -198,7 +198,7 @@ def mixture_of(
         unit: Of corrections to the mean, grey levels.
         log_scale: First guess.
     """
-    usual = raw.new_tensor(_USUAL_COUPLING).view(1, 1, 3, 1, 1)
+    usual = _usual_coupling(raw.device).view(1, 1, 3, 1, 1)
     return LogisticParameters(
         base=base,
         mean=mean + unit * raw[:, :, 0:3],
@@ -206,6 +206,11 @@ def mixture_of(
         coupling=(raw[:, :, 6:9] + usual).clamp(-MAX_COUPLING, MAX_COUPLING),
         logit=raw[:, :, 9],
     )
+
+
+def _usual_coupling(device: torch.device) -> Float[Tensor, " 3"]:
+    """Return the first guess, made where it is used: copies would keep CUDA from recording."""
+    return _USUAL_COUPLING * (torch.arange(3, device=device) != 1)
 
 
 class Level(nn.Module):

@@ -184,7 +184,7 @@ class LatticeRVAE(nn.Module):
         """Mixtures of pixels about which nothing is known: two components, learned."""
         raw = self.coarsest.view(1, 2, N_RAW, 1, 1).expand(n, -1, -1, *size)
         base = raw.new_full((n, 3, *size), 128.0)
-        apart = raw.new_tensor([-40.0, 40.0]).view(1, 2, 1, 1, 1)
+        apart = (80.0 * torch.arange(2, device=raw.device) - 40.0).view(1, 2, 1, 1, 1)
         return mixture_of(raw, base, 128.0 + apart, 64.0, 3.0)
 
 

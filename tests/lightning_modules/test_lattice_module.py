@@ -57,8 +57,8 @@ def test_grey_batches_cost_one_channel():
     module = tiny_module()
     grey = torch.from_numpy(picture(32, 32, 1)).permute(2, 0, 1)[None].expand(2, 3, -1, -1)
     with torch.no_grad():
-        as_grey = module._terms(grey, is_grey=True)
-        as_colour = module._terms(grey)
+        as_grey = module.terms(grey, is_grey=True)
+        as_colour = module.terms(grey)
     # Per dimension: the other channels of grey images in colour tell nothing.
     assert as_grey.nll.mean() > as_colour.nll.mean()
     torch.testing.assert_close(sum(as_grey.levels), as_grey.nll)
