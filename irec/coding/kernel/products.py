@@ -37,11 +37,9 @@ from irec.coding.kernel.vectors import (
 HAS_BYTE_PRODUCTS: bool = "+avx512vnni" in FEATURES
 """Whether the processor has the instruction, and numba may use it."""
 
-BEAMS_AT_ONCE = 4
-# As many vectors as registers hold the sums of.
-_N_VECTORS = 4 if "+avx512f" in FEATURES else 1
+# As many beams and vectors of rows as registers hold the sums of.
+BEAMS_AT_ONCE, _N_VECTORS = (4, 4) if "+avx512f" in FEATURES else (6, 1)
 ROWS_AT_ONCE = _N_VECTORS * LANES
-_MULTIPLY_AND_ADD = "llvm.x86.avx512.vpdpbusd.512"
 
 
 def _emit_tile(
@@ -55,10 +53,10 @@ def _emit_tile(
 
     Args:
         builder: Takes the code.
-        arguments: The n that products sum over, how many rows the matrix has, and addresses: of the
-            first beam, ``[beams, n]``, of the first row, ``[n, rows]``, and of where products go,
-            ``[beams, rows]``, all of numbers of 4 bytes, of which some may be one; then of base,
-            quadratic and best of group as `select_best` has them.
+        arguments: The n that products sum over, how many rows there are, and addresses: of the
+            first beam, ``[beams, n]``, of the tile's rows, ``[n, rows of a tile]``, and of where
+            products go, ``[beams, rows]``, all of numbers of 4 bytes, of which some may be one;
+            then of base, quadratic and best of group as `select_best` has them.
         begin: Vectors of what sums begin with.
         multiply_and_add: Gives sum + beam * row.
         finish: Gives the floats of a sum, and of the number of its beam.
@@ -71,7 +69,7 @@ def _emit_tile(
             builder.store(first, sum_)
     row_bytes, beam_bytes = builder.mul(n_rows, INT64(4)), builder.mul(n, INT64(4))
     with cgutils.for_range(builder, n) as loop:
-        here = builder.add(rows, builder.mul(loop.index, row_bytes))
+        here = builder.add(rows, builder.mul(loop.index, INT64(64 * len(begin))))
         factors = [load(builder, here, 64 * v, kind) for v in range(len(begin))]
         place = builder.mul(loop.index, INT64(4))
         for b, sums in enumerate(tile):
@@ -96,7 +94,7 @@ def _make_tile_of_floats(
     _: Any, n: Any, n_rows: Any, beams: Any, rows: Any, out: Any, base: Any, quadratic: Any,
     best_of_group: Any,
 ) -> Any:  # fmt: skip
-    """Tell numba how to multiply 4 beams by some rows; see :func:`_emit_tile`."""
+    """Tell numba how to multiply some beams by some rows; see :func:`_emit_tile`."""
 
     def generate(_: Any, builder: ir.IRBuilder, __: Any, arguments: Any) -> None:
         _emit_tile(
@@ -110,15 +108,28 @@ def _make_tile_of_floats(
     return types.void(*[types.int64] * 2, *[types.uintp] * 6), generate
 
 
+def _add_products_of_bytes(
+    builder: ir.IRBuilder, sum_: ir.Value, beam: ir.Value, row: ir.Value
+) -> ir.Value:
+    """Add four products to each number of a sum, of unsigned bytes and signed ones."""
+    if HAS_BYTE_PRODUCTS:
+        return call(builder, "llvm.x86.avx512.vpdpbusd.512", sum_, beam, row)
+    # What no search uses, as floats are faster; but tests can call it anywhere.
+    for place in (0, 8, 16, 24):
+        shift, top = (ir.Constant(INTS, [n] * LANES) for n in (24 - place, 24))
+        of_beam = builder.lshr(builder.shl(beam, shift), top)
+        of_row = builder.ashr(builder.shl(row, shift), top)
+        sum_ = builder.add(sum_, builder.mul(of_beam, of_row))
+    return sum_
+
+
 def _make_tile_of_bytes(
     _: Any, n_quads: Any, n_rows: Any, beams: Any, rows: Any, out: Any, base: Any, quadratic: Any,
     best_of_group: Any, shift: Any, factor: Any,
 ) -> Any:  # fmt: skip
-    """Tell numba how to multiply 4 beams by 64 rows of bytes; see :func:`_emit_tile`."""
+    """Tell numba how to multiply some beams by some rows, of bytes; see :func:`_emit_tile`."""
 
     def generate(_: Any, builder: ir.IRBuilder, __: Any, arguments: Any) -> None:
-        if not HAS_BYTE_PRODUCTS:
-            return  # what is never called, and could not be compiled
         *arguments, shift, factor = arguments
 
         def finish(sum_: ir.Value, b: int) -> ir.Value:
@@ -129,7 +140,7 @@ def _make_tile_of_bytes(
             builder,
             arguments,
             [load(builder, shift, 64 * v, INTS) for v in range(_N_VECTORS)],
-            lambda sum_, beam, row: call(builder, _MULTIPLY_AND_ADD, sum_, beam, row),
+            lambda sum_, beam, row: _add_products_of_bytes(builder, sum_, beam, row),
             finish,
         )
 
@@ -141,52 +152,61 @@ _multiply_tile_of_bytes: Any = intrinsic(_make_tile_of_bytes)
 
 
 @inner()
+def tiles(n_rows: int) -> tuple[int, int]:
+    """Return how many tiles rows are laid out in, and how many rows a tile has."""
+    if n_rows % ROWS_AT_ONCE:
+        return 1, n_rows
+    return n_rows // ROWS_AT_ONCE, ROWS_AT_ONCE
+
+
+@inner(exact=True)
 def multiply_floats(
     beams: Float32[np.ndarray, "beams A"],
-    rows: Float32[np.ndarray, "A R"],
+    rows: Float32[np.ndarray, "tiles A rows"],
     base: Float32[np.ndarray, " beams"],
     quadratic: Float32[np.ndarray, " R"],
     out: Float32[np.ndarray, "beams R"],
     best_of_group: Float32[np.ndarray, "beams groups"],
 ) -> None:
-    """Multiply beams, a multiple of 4, by rows, as many as you like.
+    """Multiply beams, a multiple of those at once, by rows, as many as you like.
 
     Args:
         beams: The beams.
-        rows: The rows.
+        rows: The rows, in tiles.
         base: Of each beam; see `select_best`.
         quadratic: Of each row.
         out: Receives products.
         best_of_group: Receives the best scores of groups.
     """
-    n, n_rows = rows.shape
+    n_tiles, n, n_rows = rows.shape
     if n_rows % ROWS_AT_ONCE:
         out[:] = 0.0
         for b in range(beams.shape[0]):
             for a in range(n):
                 for i in range(n_rows):
-                    out[b, i] += beams[b, a] * rows[a, i]
+                    out[b, i] += beams[b, a] * rows[0, a, i]
         note_best(out, base, quadratic, best_of_group)
         return
     best_of_group[:] = -np.inf
-    for b in range(0, beams.shape[0], BEAMS_AT_ONCE):
-        for i in range(0, n_rows, ROWS_AT_ONCE):
+    for tile in range(n_tiles):
+        first = tile * ROWS_AT_ONCE
+        for b in range(0, beams.shape[0], BEAMS_AT_ONCE):
             _multiply_tile_of_floats(
                 n,
-                n_rows,
+                out.shape[1],
                 beams[b].ctypes.data,
-                rows[0, i:].ctypes.data,
-                out[b, i:].ctypes.data,
+                rows[tile, 0].ctypes.data,
+                out[b, first:].ctypes.data,
                 base[b:].ctypes.data,
-                quadratic[i:].ctypes.data,
+                quadratic[first:].ctypes.data,
                 best_of_group[b].ctypes.data,
             )
 
 
-@inner()
+@inner(exact=True)
 def multiply_bytes(
     beams: UInt8[np.ndarray, "beams quads*4"],
-    rows: Int8[np.ndarray, "quads R 4"],
+    rows: Int8[np.ndarray, "tiles quads rows 4"],
     shift: Int32[np.ndarray, " R"],
     factor: Float32[np.ndarray, " beams"],
     base: Float32[np.ndarray, " beams"],
@@ -194,11 +214,11 @@ def multiply_bytes(
     out: Float32[np.ndarray, "beams R"],
     best_of_group: Float32[np.ndarray, "beams 16"],
 ) -> None:
-    """Multiply beams, a multiple of 4, by rows, a multiple of 64.
+    """Multiply beams by rows, multiples of those at once.
 
     Args:
         beams: With 128 added to each number, which must then be positive.
-        rows: Four numbers of each side by side.
+        rows: In tiles, four numbers of each side by side.
         shift: -128 times the sum of each row.
         factor: What the products of each beam are multiplied by.
         base: Of each beam; see `select_best`.
@@ -206,19 +226,19 @@ def multiply_bytes(
         out: Receives products.
         best_of_group: Receives the best scores of groups.
     """
-    n_quads, n_rows = rows.shape[0], rows.shape[1]
     best_of_group[:] = -np.inf
-    for b in range(0, beams.shape[0], BEAMS_AT_ONCE):
-        for i in range(0, n_rows, ROWS_AT_ONCE):
+    for tile in range(rows.shape[0]):
+        first = tile * ROWS_AT_ONCE
+        for b in range(0, beams.shape[0], BEAMS_AT_ONCE):
             _multiply_tile_of_bytes(
-                n_quads,
-                n_rows,
+                rows.shape[1],
+                out.shape[1],
                 beams[b].ctypes.data,
-                rows[0, i].ctypes.data,
-                out[b, i:].ctypes.data,
+                rows[tile, 0].ctypes.data,
+                out[b, first:].ctypes.data,
                 base[b:].ctypes.data,
-                quadratic[i:].ctypes.data,
+                quadratic[first:].ctypes.data,
                 best_of_group[b].ctypes.data,
-                shift[i:].ctypes.data,
+                shift[first:].ctypes.data,
                 factor[b:].ctypes.data,
             )

@@ -55,13 +55,26 @@ def fill_step(
 def take_columns(
     table: Float32[np.ndarray, "R columns"] | Int8[np.ndarray, "R columns"],
     places: UInt64[np.ndarray, " A"],
-    factor: np.float32 | np.int8,
     out: Float32[np.ndarray, "R A"] | Int8[np.ndarray, "R A"],
 ) -> None:
-    """Fill `out` with the chosen columns, multiplied."""
+    """Fill `out` with the chosen columns."""
     for i in range(out.shape[0]):
         for a in range(out.shape[1]):
-            out[i, a] = factor * table[i, places[a]]
+            out[i, a] = table[i, places[a]]
+
+
+@inner()
+def take_rows(
+    codebook: Float32[np.ndarray, "R columns"],
+    places: UInt64[np.ndarray, " A"],
+    deviation: np.float32,
+    rows: Float32[np.ndarray, "R A"],
+) -> None:
+    """Fill `rows` with the chosen columns of a step, sigma E."""
+    take_columns(codebook, places, rows)
+    for i in range(rows.shape[0]):
+        for a in range(rows.shape[1]):
+            rows[i, a] *= deviation
 
 
 @inner()
@@ -121,22 +134,37 @@ def _pull(
 def rows_to_bytes(
     rows: Float32[np.ndarray, "R A"],
     deviation: np.float32,
-    row_bytes: Int8[np.ndarray, "quads R 4"],
+    row_bytes: Int8[np.ndarray, "tiles quads rows 4"],
     shift: Int32[np.ndarray, " R"],
 ) -> None:
     """Fill `row_bytes` with the rows, in steps, and `shift`; see `multiply_bytes`."""
     steps_per_unit = np.float32(_ROW_STEPS) / deviation
     shift[:] = 0
-    for quad in range(row_bytes.shape[0]):
-        for i in range(rows.shape[0]):
-            total = np.int32(0)
-            for part in range(4):
-                steps = rows[i, 4 * quad + part] * steps_per_unit
-                steps = min(max(steps, np.float32(-127.0)), np.float32(127.0))
-                rounded = np.int32(steps + np.float32(128.5)) - np.int32(128)
-                row_bytes[quad, i, part] = rounded
-                total += rounded
-            shift[i] -= 128 * total
+    n_tiles, n_quads, n_rows, _ = row_bytes.shape
+    for tile in range(n_tiles):
+        first = tile * n_rows
+        for quad in range(n_quads):
+            for i in range(n_rows):
+                total = np.int32(0)
+                for part in range(4):
+                    steps = rows[first + i, 4 * quad + part] * steps_per_unit
+                    steps = min(max(steps, np.float32(-127.0)), np.float32(127.0))
+                    rounded = np.int32(steps + np.float32(128.5)) - np.int32(128)
+                    row_bytes[tile, quad, i, part] = rounded
+                    total += rounded
+                shift[first + i] -= 128 * total
+
+
+@inner()
+def _lay_out(
+    rows: Float32[np.ndarray, "R A"], rows_by_dim: Float32[np.ndarray, "tiles A rows"]
+) -> None:
+    """Fill `rows_by_dim`; see `multiply_floats`."""
+    n_tiles, n, n_rows = rows_by_dim.shape
+    for tile in range(n_tiles):
+        for a in range(n):
+            for i in range(n_rows):
+                rows_by_dim[tile, a, i] = rows[tile * n_rows + i, a]
 
 
 @inner()
@@ -247,9 +275,7 @@ def score_candidates(
         else:
             if not some_floats:
                 some_floats = True
-                for a in range(step.rows_by_dim.shape[0]):
-                    for i in range(n_rows):
-                        step.rows_by_dim[a, i] = step.rows[i, a]
+                _lay_out(step.rows, step.rows_by_dim)
             _pull(first, end, pool_row, step, block, scores)
             multiply_floats(
                 scores.pull[:n_at_once],

@@ -1,13 +1,19 @@
 """Which candidates stay: the largest scores, without sorting and mostly without looking."""
 
+import math
+
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Float32, Int32
 
 from irec.coding.kernel.compiling import inner
 from irec.coding.kernel.vectors import LANES, lowest_bit, scores_reaching, values_reaching
 
 GROUPS = LANES
 """Groups of rows, at most, whose best scores are noted."""
+
+# Every so many of them are looked at first, where more than a few are wanted. No divisor of their
+# number: all groups get their turn.
+_SAMPLED_EVERY, _N_SAMPLED = 9, 64
 
 
 @inner(exact=True)
@@ -51,7 +57,7 @@ def threshold(values: Float32[np.ndarray, " n"], n_wanted: int, n_spare: int) ->
         middle = np.int32((low + high) >> 1)
         n = np.int32(0)
         for i in range(keys.size):
-            n += np.int32(keys[i] >= middle)
+            n = np.int32(n + (keys[i] >= middle))  # or numba counts in 64 bits
         if n < n_wanted:
             high = np.int64(middle)
         else:
@@ -64,27 +70,48 @@ def threshold(values: Float32[np.ndarray, " n"], n_wanted: int, n_spare: int) ->
 
 
 @inner(exact=True)
+def _n_reaching(values: Float32[np.ndarray, " n"], bound: np.float32) -> np.int32:
+    n = np.int32(0)
+    for i in range(values.size):
+        n = np.int32(n + (values[i] >= bound))
+    return n
+
+
+@inner(exact=True)
+def _bound(values: Float32[np.ndarray, " n"], n_wanted: int) -> tuple[np.float32, int]:
+    """Return a number that as many values as are wanted reach, or a few more, and how many do."""
+    if values.size >= n_wanted > _N_SAMPLED:
+        # What a sample says, two deviations lower: that it is too high after all is rare.
+        expected = n_wanted / _SAMPLED_EVERY
+        n_of_sample = int(expected + 2.0 * math.sqrt(expected))
+        bound = threshold(values[::_SAMPLED_EVERY].copy(), n_of_sample, 0)
+        n = _n_reaching(values, bound)
+        if n >= n_wanted:
+            return bound, n
+    bound = threshold(values, n_wanted, n_wanted // 16)
+    return bound, _n_reaching(values, bound)
+
+
+@inner(exact=True)
 def _rows_reaching(
     bound: np.float32,
+    n_groups_reaching: int,
     product: Float32[np.ndarray, "beams R"],
     base: Float32[np.ndarray, " beams"],
     quadratic: Float32[np.ndarray, " R"],
     best_of_group: Float32[np.ndarray, "beams groups"],
-) -> Int64[np.ndarray, " found"]:
-    """Return the rows, ``beam * R + row`` and ascending, whose better score reaches the bound."""
+) -> tuple[Int32[np.ndarray, " found"], Int32[np.ndarray, " found"]]:
+    """Return beams, ascending, and rows whose better score reaches the bound."""
     (n_beams, n_groups), n_rows = best_of_group.shape, product.shape[1]
     of_groups, products = best_of_group.ctypes.data, product.ctypes.data
     quadratics = quadratic.ctypes.data
-    n_groups_reaching = 0
-    for b in range(n_beams):
-        for g in range(n_groups):
-            n_groups_reaching += best_of_group[b, g] >= bound
-    found, n = np.empty(n_groups_reaching * (n_rows // n_groups) + 1, np.int64), 0
+    room = n_groups_reaching * (n_rows // n_groups) + 1
+    beam, row, n = np.empty(room, np.int32), np.empty(room, np.int32), 0
     for b in range(n_beams):
         if n_groups < LANES:
             for i in range(n_rows):
                 if (base[b] + quadratic[i]) + abs(product[b, i]) >= bound:
-                    found[n] = b * n_rows + i
+                    beam[n], row[n] = b, i
                     n += 1
         elif values_reaching(of_groups + 4 * n_groups * b, bound):
             for i in range(0, n_rows, LANES):
@@ -92,14 +119,14 @@ def _rows_reaching(
                     products + 4 * (n_rows * b + i), quadratics + 4 * i, base[b], bound
                 )
                 # One at most, mostly: written before it is known whether there is one.
-                found[n] = b * n_rows + i + lowest_bit(mask)
+                beam[n], row[n] = b, i + lowest_bit(mask)
                 n += mask != 0
                 mask &= mask - 1
                 while mask:
-                    found[n] = b * n_rows + i + lowest_bit(mask)
+                    beam[n], row[n] = b, i + lowest_bit(mask)
                     mask &= mask - 1
                     n += 1
-    return found[:n]
+    return beam[:n], row[:n]
 
 
 @inner(exact=True)
@@ -129,22 +156,19 @@ def select_best(
     Returns:
         How many there are: all, or ``n_wanted``.
     """
-    n_rows = product.shape[1]
     # As many groups as are wanted hold a score of at least this one, so the last chosen does too.
-    bound = threshold(best_of_group.ravel(), n_wanted, n_wanted // 16)
-    rows = _rows_reaching(bound, product, base, quadratic, best_of_group)
+    bound, n_reaching = _bound(best_of_group.ravel(), n_wanted)
+    beam, row = _rows_reaching(bound, n_reaching, product, base, quadratic, best_of_group)
     # One more, as what is below the bound is written too, and written over.
-    above, candidates = (
-        np.empty(2 * rows.size + 1, np.float32),
-        np.empty(2 * rows.size + 1, np.int64),
-    )
+    room = 2 * beam.size + 1
+    above, place = np.empty(room, np.float32), np.empty(room, np.int32)
     n = 0
-    for row in rows:
-        b, i = row // n_rows, row % n_rows
+    for j in range(beam.size):
+        b, i = beam[j], row[j]
         shared, own = base[b] + quadratic[i], product[b, i]
-        above[n], candidates[n] = shared + own, 2 * row
+        above[n], place[n] = shared + own, 2 * j
         n += shared + own >= bound
-        above[n], candidates[n] = shared - own, 2 * row + 1
+        above[n], place[n] = shared - own, 2 * j + 1
         n += shared - own >= bound
     last, n_equal = threshold(above[:n], n_wanted, 0), n_wanted
     for j in range(n):
@@ -153,8 +177,8 @@ def select_best(
     for j in range(n):
         is_equal = above[j] == last
         if above[j] > last or (is_equal and n_equal > 0):
-            parent[n_chosen] = candidates[j] // (2 * n_rows)
-            index[n_chosen] = candidates[j] % (2 * n_rows)
+            parent[n_chosen] = beam[place[j] // 2]
+            index[n_chosen] = 2 * row[place[j] // 2] + place[j] % 2
             score[n_chosen] = above[j]
             n_chosen += 1
         n_equal -= is_equal

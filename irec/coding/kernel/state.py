@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float32, Int8, Int32, UInt8
 
 from irec.coding.kernel.compiling import inner
-from irec.coding.kernel.products import BEAMS_AT_ONCE
+from irec.coding.kernel.products import BEAMS_AT_ONCE, tiles
 from irec.coding.kernel.selection import GROUPS
 
-CHUNK = 128
-"""Beams whose scores are computed together."""
+CHUNK = 96
+"""Beams whose scores are computed together: a multiple of those that are multiplied at once."""
 
 
 class Step(NamedTuple):
@@ -22,7 +22,7 @@ class Step(NamedTuple):
         drift: Sigma^2 m, by which c m grows.
         rows: Sigma E of the searched columns.
         last_rows: The same of the block's last step.
-        rows_by_dim: The rows transposed, where floats are multiplied.
+        rows_by_dim: The rows transposed, in tiles, where floats are multiplied.
         row_bytes: The rows in whole steps, where bytes are; see `multiply_bytes`.
         shift: As `multiply_bytes` wants it.
         quadratic: Sum_dims q (sigma E)^2 / 2 of each row.
@@ -33,8 +33,8 @@ class Step(NamedTuple):
     drift: Float32[np.ndarray, " A"]
     rows: Float32[np.ndarray, "R A"]
     last_rows: Float32[np.ndarray, "R A"]
-    rows_by_dim: Float32[np.ndarray, "A R"]
-    row_bytes: Int8[np.ndarray, "quads R 4"]
+    rows_by_dim: Float32[np.ndarray, "tiles A rows"]
+    row_bytes: Int8[np.ndarray, "tiles quads rows 4"]
     shift: Int32[np.ndarray, " R"]
     quadratic: Float32[np.ndarray, " R"]
 
@@ -101,14 +101,15 @@ def empty_steps(n_rows: int, width: int) -> tuple[Step, Step]:
 @inner()
 def _empty_step(rows: Float32[np.ndarray, "R A"], last_rows: Float32[np.ndarray, "R A"]) -> Step:
     n_rows, width = rows.shape
+    n_tiles, n_rows_of_tile = tiles(n_rows)
     return Step(
         np.empty(width, np.float32),
         np.empty(width, np.float32),
         np.empty(width, np.float32),
         rows,
         last_rows,
-        np.empty((width, n_rows), np.float32),
-        np.empty((width // 4, n_rows, 4), np.int8),
+        np.empty((n_tiles, width, n_rows_of_tile), np.float32),
+        np.empty((n_tiles, width // 4, n_rows_of_tile, 4), np.int8),
         np.empty(n_rows, np.int32),
         np.empty(n_rows, np.float32),
     )

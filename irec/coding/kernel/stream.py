@@ -7,7 +7,13 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int8, Int32, Int64, UInt64
 
 from irec.coding.kernel.compiling import inner, outer
-from irec.coding.kernel.scores import fill_step, score_candidates, take_columns, weigh_chosen
+from irec.coding.kernel.scores import (
+    fill_step,
+    score_candidates,
+    take_columns,
+    take_rows,
+    weigh_chosen,
+)
 from irec.coding.kernel.selection import select_best
 from irec.coding.kernel.state import Block, Scores, empty_scores, empty_steps
 from irec.coding.shared_randomness import extend_hash, sign_pool_row
@@ -202,12 +208,12 @@ def search_stream(
         is_first, deviation = k == 0, np.float32(math.sqrt(table[t, 2]))
         if n_slots == 1:  # then the last step was the block's too
             step, other_step = other_step, step
-        take_columns(codebook[k], places[b], deviation, step.rows)
+        take_rows(codebook[k], places[b], deviation, step.rows)
         if is_first:
-            take_columns(sign_pool, places[b], np.int8(1), slots.signs[slot])
+            take_columns(sign_pool, places[b], slots.signs[slot])
         elif n_slots > 1:
             last_deviation = np.float32(math.sqrt(table[t, 4]))
-            take_columns(codebook[k - 1], places[b], last_deviation, step.last_rows)
+            take_rows(codebook[k - 1], places[b], last_deviation, step.last_rows)
         fill_step(step, mean[b], squared_scale[b], table[t, 2], table[t, 3])
         side = slots.side[slot]
         block = Block(

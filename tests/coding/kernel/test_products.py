@@ -14,6 +14,7 @@ from irec.coding.kernel.products import (
     ROWS_AT_ONCE,
     multiply_bytes,
     multiply_floats,
+    tiles,
 )
 from irec.coding.kernel.scores import rows_to_bytes
 from irec.coding.kernel.selection import GROUPS
@@ -21,6 +22,13 @@ from irec.coding.kernel.selection import GROUPS
 with_byte_products = pytest.mark.skipif(
     not HAS_BYTE_PRODUCTS, reason="the processor multiplies no bytes (AVX-512 VNNI)"
 )
+
+
+def in_tiles(rows, at_once):
+    """Rows [R, A], so many numbers at once: [tiles, A / at once, rows of a tile, at once]."""
+    n_tiles, n_rows = tiles(len(rows))
+    parts = rows.reshape(n_tiles, n_rows, -1, at_once).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(parts)
 
 
 def best_scores(product, base, quadratic):
@@ -36,17 +44,16 @@ def test_products_of_floats(n_dims, n_rows):
     n_beams = 3 * BEAMS_AT_ONCE
     beams, rows, base, quadratic = (
         random.normal(size=shape).astype(np.float32)
-        for shape in ((n_beams, n_dims), (n_dims, n_rows), n_beams, n_rows)
+        for shape in ((n_beams, n_dims), (n_rows, n_dims), n_beams, n_rows)
     )
     out = np.empty((n_beams, n_rows), np.float32)
     best = np.empty((n_beams, min(GROUPS, n_rows)), np.float32)
-    multiply_floats(beams, rows, base, quadratic, out, best)
-    np.testing.assert_allclose(out, beams.astype(float) @ rows, rtol=1e-5, atol=1e-5)
+    multiply_floats(beams, in_tiles(rows, 1)[..., 0], base, quadratic, out, best)
+    np.testing.assert_allclose(out, beams.astype(float) @ rows.T, rtol=1e-5, atol=1e-5)
     # What selects computes them again, and must find the same.
     assert np.array_equal(best, best_scores(out, base, quadratic))
 
 
-@with_byte_products
 @pytest.mark.parametrize("n_quads", [1, 2, 25])
 @pytest.mark.parametrize("n_rows", [ROWS_AT_ONCE, 2 * ROWS_AT_ONCE])
 def test_products_of_bytes_are_those_of_integers(n_quads, n_rows):
@@ -54,14 +61,13 @@ def test_products_of_bytes_are_those_of_integers(n_quads, n_rows):
     n_beams = 3 * BEAMS_AT_ONCE
     pulls = random.integers(-128, 128, (n_beams, 4 * n_quads))
     rows = random.integers(-127, 128, (n_rows, 4 * n_quads))
-    by_quads = rows.reshape(n_rows, n_quads, 4).transpose(1, 0, 2)
     factor, base, quadratic = (
         random.uniform(0.5, 2.0, n).astype(np.float32) for n in (n_beams, n_beams, n_rows)
     )
     out, best = (np.empty((n_beams, n), np.float32) for n in (n_rows, GROUPS))
     multiply_bytes(
         (pulls + 128).astype(np.uint8),
-        np.ascontiguousarray(by_quads.astype(np.int8)),
+        in_tiles(rows.astype(np.int8), 4),
         (-128 * rows.sum(1)).astype(np.int32),
         factor,
         base,
@@ -76,9 +82,10 @@ def test_products_of_bytes_are_those_of_integers(n_quads, n_rows):
 def test_rows_become_the_nearest_bytes():
     rows = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
     rows[0, 0], rows[1, 0] = 5.0, -5.0  # beyond what bytes hold
-    row_bytes, shift = np.zeros((2, 64, 4), np.int8), np.zeros(64, np.int32)
+    n_tiles, n_rows = tiles(64)
+    row_bytes, shift = np.zeros((n_tiles, 2, n_rows, 4), np.int8), np.zeros(64, np.int32)
     rows_to_bytes(2.0 * rows, np.float32(2.0), row_bytes, shift)
-    found = row_bytes.transpose(1, 0, 2).reshape(64, 8)
+    found = row_bytes.transpose(0, 2, 1, 3).reshape(64, 8)
     assert np.abs(found / 30.0 - rows.clip(-127 / 30, 127 / 30)).max() <= 0.5 / 30.0 + 1e-6
     assert np.array_equal(shift, -128 * found.astype(np.int32).sum(1))
 

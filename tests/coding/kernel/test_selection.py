@@ -27,9 +27,24 @@ def test_selection_takes_the_largest_even_of_equals(n_beams, n_candidates, n_wan
         random.integers(-n_values, n_values, shape).astype(np.float32)
         for shape in ((n_beams, n_rows), n_beams, n_rows)
     )
+    check_selection(product, base, quadratic, n_wanted)
+
+
+@pytest.mark.parametrize("every", [1, 7, 9, 16])
+def test_selection_when_some_groups_are_far_better(every):
+    """A sample of the groups' best scores may then hold none of those, or nothing else."""
+    random = np.random.default_rng(every)
+    product = random.normal(size=(100, 16)).astype(np.float32)
+    product.reshape(-1)[::every] += 100.0
+    zeros = np.zeros(100, np.float32)
+    check_selection(product, zeros, zeros[:16], 200)
+
+
+def check_selection(product, base, quadratic, n_wanted):
+    n_rows = len(quadratic)
     shared = base[:, None] + quadratic
-    score = np.stack((shared + product, shared - product), 2).reshape(n_beams, n_candidates)
-    best = np.empty((n_beams, min(GROUPS, n_rows)), np.float32)
+    score = np.stack((shared + product, shared - product), 2).reshape(len(base), -1)
+    best = np.empty((len(base), min(GROUPS, n_rows)), np.float32)
     note_best(product, base, quadratic, best)
     parent, index = np.zeros((2, n_wanted), np.int32)
     found = np.zeros(n_wanted, np.float32)
