@@ -39,6 +39,7 @@ from irec.models.zoo import load_checkpoint
 WARMUP_STEPS = 200
 AVERAGING = 0.999
 GRADIENT_NORM = 1.0
+EXPOSED_SHARE = 0.25
 REPORT_EVERY_S = 30.0
 
 
@@ -121,7 +122,12 @@ class Recipe(Protocol):
 
 
 class Lossless:
-    """Bits per dimension, of each source's images alike; an eighth of the first source's grey."""
+    """Bits per dimension, of each source's images alike; an eighth of the first source's grey.
+
+    A quarter is exposed too long or too briefly, until parts are flat. Few photographs have such
+    parts, and of what a model never sees it soon says anything: after 14,000 steps without them,
+    256x256 pixels of white cost more than the rest of all images together.
+    """
 
     scales = (1.0, 0.5, 0.25)
     stride = 1
@@ -133,7 +139,7 @@ class Lossless:
 
     def draw(self, crops: Sequence[Crops]) -> list[Tensor]:
         """Return grey crops of the first source, then those in colour of each."""
-        colour = [one.draw(is_turned=True) for one in crops]
+        colour = [exposed(one.draw(is_turned=True)) for one in crops]
         n_grey = math.ceil(self.grey_share * len(colour[0]))
         return [colour[0][:n_grey], colour[0][n_grey:], *colour[1:]]
 
@@ -153,6 +159,17 @@ class Lossless:
             terms = module.terms(batch)
             found.append(terms.nll + terms.kl)
         return f"loss {torch.cat(found).mean():.5f} bits per dimension"
+
+
+def exposed(images: Tensor) -> Tensor:
+    """Brighten or darken some images [n, 3, h, w], with clipping."""
+    each = (len(images), 1, 1, 1)
+    gain = torch.exp2(torch.empty(each, device=images.device).uniform_(-1.5, 1.5))
+    offset = torch.empty(each, device=images.device).uniform_(-64.0, 64.0)
+    # Grey levels become ranges, or no brightened image would have those between.
+    levels = images + torch.rand(images.shape, device=images.device) - 0.5
+    changed = (gain * levels + offset).round().clamp(0.0, 255.0).byte()
+    return torch.where(torch.rand(each, device=images.device) < EXPOSED_SHARE, changed, images)
 
 
 class Lossy:
@@ -246,7 +263,7 @@ class Training:
         self._forward_and_backward()
 
     def _forward_and_backward(self) -> None:
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             loss = self.recipe.loss(self.batches)
         loss.backward()
         parameters: list[Tensor] = list(self.module.parameters())

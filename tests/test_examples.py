@@ -4,13 +4,15 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import irec
 from irec.codec.export import export_checkpoint
+from irec.errors import CheckpointError, DataError
 from irec.images import encode_image, read_image
 from irec.models import zoo
-from tests.checkpoints import write_transform_checkpoint
+from tests.checkpoints import write_lattice_checkpoint, write_transform_checkpoint
 from tests.pictures import picture
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -57,19 +59,66 @@ def test_rate_distortion(tiny_models, tmp_path):
     assert "<svg" in (tmp_path / "a.svg").read_text()
 
 
-def test_training_goes_on_from_a_checkpoint_to_one_that_can_be_exported(tmp_path, capsys):
+@pytest.fixture
+def training(monkeypatch):
+    """The script, changed so that a few steps show."""
+    script = load("train_in_cuda_graphs")
+    monkeypatch.setattr(script, "AVERAGING", 0.5)
+    monkeypatch.setattr(script, "WARMUP_STEPS", 1)
+    return script
+
+
+def first_and_last_loss(said):
+    first, *_, last = (float(loss) for loss in re.findall(r" loss ([\d.]+)", said))
+    return first, last
+
+
+def test_training_goes_on_from_a_lossy_checkpoint(training, tmp_path, capsys):
     start, images = write_transform_checkpoint(tmp_path / "start"), tmp_path / "images"
     images.mkdir()
-    (images / "a.png").write_bytes(encode_image(picture(128, 128, 3), ".png"))
-    training = load("train_in_cuda_graphs")
-    # So that a few steps show.
-    training.AVERAGING, training.WARMUP_STEPS = 0.5, 1
+    for name, height in (("a", 128), ("b", 140)):
+        (images / f"{name}.png").write_bytes(encode_image(picture(height, 128, 3), ".png"))
     arguments = [start, images, "--val", images, "-o", tmp_path / "run.ckpt"]
     options = ["--batch", 2, "--side", 64, "--minutes", 0.05]
     training.main([str(word) for word in (*arguments, *options)])
-    first, last = (float(loss) for loss in re.findall(r"loss ([\d.]+)", capsys.readouterr().out))
+    first, last = first_and_last_loss(capsys.readouterr().out)
     assert last < 0.99 * first
     made = str(tmp_path / "made")
     export_checkpoint(tmp_path / "run.ckpt", Path(made), [picture(192, 192, 3)])
     data = irec.compress(picture(64, 64, 3), lossy=True, checkpoint=made, effort=1)
     assert irec.decompress(data, checkpoint=made).shape == (64, 64, 3)
+
+
+def test_training_goes_on_from_a_lossless_checkpoint(training, tmp_path, capsys):
+    start, images = write_lattice_checkpoint(tmp_path / "start"), tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(encode_image(picture(80, 64, 3), ".png"))
+    np.save(tmp_path / "small.npy", np.stack([picture(16, 16, 3), picture(16, 16, 3, seed=1)]))
+    sources = [images, tmp_path / "small.npy"]
+    arguments = [start, *sources, "--val", *sources, "-o", tmp_path / "run.ckpt"]
+    options = ["--batch", 4, "--side", 16, "--minutes", 0.1]
+    training.main([str(word) for word in (*arguments, *options)])
+    first, last = first_and_last_loss(capsys.readouterr().out)
+    assert last < first
+    made = str(tmp_path / "made")
+    export_checkpoint(tmp_path / "run.ckpt", Path(made), [picture(192, 192, 3)])
+    image = picture(24, 20, 3)
+    data = irec.compress(image, checkpoint=made)
+    assert (irec.decompress(data, checkpoint=made) == image).all()
+
+
+def test_training_refuses_what_it_cannot_use(training, tmp_path):
+    lattice = write_lattice_checkpoint(tmp_path / "lattice")
+    transform = write_transform_checkpoint(tmp_path / "transform")
+    (tmp_path / "a.png").write_bytes(encode_image(picture(80, 64, 3), ".png"))
+
+    def train(start, side):
+        arguments = [start, tmp_path, "--val", tmp_path, "--side", side, "-o", tmp_path / "run"]
+        training.main([str(word) for word in arguments])
+
+    with pytest.raises(DataError, match="need images of at least 80 pixels"):
+        train(lattice, 20)
+    with pytest.raises(SystemExit):
+        train(transform, 65)
+    with pytest.raises(CheckpointError, match="holds a RVAE"):
+        train("rvae-small", 64)

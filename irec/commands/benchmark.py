@@ -81,6 +81,10 @@ def benchmark_coder(
             help="With the --checkpoint of a lossy model: 0 to 100.",
         ),
     ] = None,
+    n_beams: Annotated[
+        list[int] | None,
+        count_option("With --checkpoint: also a search of so many hypotheses.", "--beams"),
+    ] = None,
 ) -> None:
     """Compare irec's coder with the paper's on synthetic Gaussians, or on a model's posteriors.
 
@@ -92,7 +96,9 @@ def benchmark_coder(
         check_target(json_path, force=force)
     console = Console(stderr=True)
     if checkpoint is not None:
-        found = benchmark_posteriors(checkpoint, images, side, quality, console.print)
+        found = benchmark_posteriors(
+            checkpoint, images, side, quality, n_beams or (), console.print
+        )
         show_table(posteriors_table(checkpoint, found))
         write_rows(json_path, found)
         return

@@ -72,6 +72,7 @@ def benchmark_posteriors(
     images: Path | None,
     side: int,
     quality: float | None,
+    n_beams: Sequence[int],
     report: Callable[[str], None],
 ) -> list[PosteriorRow]:
     """Code a model's posteriors of photographs with each coder.
@@ -81,6 +82,7 @@ def benchmark_posteriors(
         images: Folder of images, or None for the bundled photographs.
         side: Pixels of the square in the middle of each image that is taken.
         quality: Of a lossy model, 0 to 100.
+        n_beams: Hypotheses of searches to measure besides those of efforts.
         report: Called with each coder's name when it is done.
     """
     codec = make_codec(load_checkpoint(checkpoint))
@@ -88,7 +90,7 @@ def benchmark_posteriors(
     for path in image_paths(images or SAMPLES):
         pairs += enumerate(posteriors_of(codec, path, side, quality))
     rows: list[PosteriorRow] = []
-    for name, coder in _coders(codec.profile.coder).items():
+    for name, coder in _coders(codec.profile.coder, n_beams).items():
         try:
             # Tables are built, and code compiled, at the first use.
             coder.costs([_short(pairs[0][1])])
@@ -204,12 +206,11 @@ def our_coder(coder: CoderSettings, search: SearchSettings) -> Coder:
     )
 
 
-def _coders(coder: CoderSettings) -> dict[str, Coder]:
+def _coders(coder: CoderSettings, n_beams: Sequence[int]) -> dict[str, Coder]:
     paper = {f"paper, {one}": paper_coder(FaithfulSettings(sampler=one)) for one in Sampler}
-    ours = {
-        f"irec, effort {effort}": our_coder(coder, SearchSettings.from_effort(effort))
-        for effort in _EFFORTS
-    }
+    searches = {f"effort {effort}": SearchSettings.from_effort(effort) for effort in _EFFORTS}
+    searches |= {f"{n} beams": SearchSettings(n_beams=n) for n in n_beams}
+    ours = {f"irec, {name}": our_coder(coder, search) for name, search in searches.items()}
     return paper | ours
 
 

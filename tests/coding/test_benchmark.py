@@ -45,12 +45,13 @@ def test_posteriors_of_a_checkpoint_are_measured(tmp_path, monkeypatch):
     )
     path = tmp_path / "coder.json"
     command = ["coder", "--checkpoint", str(LOSSLESS_MODEL), "--images", str(images), "--side", "4"]
-    command += ["--json", str(path)]
+    command += ["--beams", "7", "--beams", "9", "--json", str(path)]
     result = CliRunner().invoke(benchmark.app, command)
     assert result.exit_code == 0, result.output
     rows = json.loads(path.read_text())
     coders = {row["coder"] for row in rows}
     assert {"paper, beam", "irec, effort 1", "irec, effort 2"} <= coders
+    assert {"irec, 7 beams", "irec, 9 beams"} <= coders
     assert {row["kind"] for row in rows} <= {"dense", "diffuse"}
     of_coder = [sum(row["kl_nats"] for row in rows if row["coder"] == coder) for coder in coders]
     assert of_coder == pytest.approx([of_coder[0]] * len(of_coder))
@@ -64,7 +65,7 @@ def test_a_coder_that_cannot_code_the_posteriors_is_left_out(tmp_path, monkeypat
     monkeypatch.setattr(benchmark_posteriors, "posteriors_of", lambda *_: [pair])
     told = []
     rows = benchmark_posteriors.benchmark_posteriors(
-        str(LOSSLESS_MODEL), SAMPLES, 4, None, told.append
+        str(LOSSLESS_MODEL), SAMPLES, 4, None, (), told.append
     )
     assert {row.coder for row in rows} == {"paper, beam", "paper, importance", "irec, effort 1"}
     assert any("narrower than their priors" in line for line in told)
