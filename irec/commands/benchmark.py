@@ -21,13 +21,15 @@ from irec.commands.benchmark_posteriors import (
     posteriors_table,
 )
 from irec.commands.benchmark_training import benchmark_training
-from irec.commands.endings import Commands
+from irec.commands.endings import Commands, UsageError
 from irec.commands.endpoints import check_target
 from irec.commands.options import ForceOption, JsonRowsOption, count_option, number, write_rows
 from irec.terminal import show_table, table_of
 
 _KL_NATS = (30.0, 100.0, 300.0)
-_N_DIMS = 1000
+_N_DIMS, _N_TENSORS = 1000, 3
+# Of the middles of images, where a model's posteriors are measured.
+_SIDE = 64
 _CODERS = {
     "paper": paper_coder(FaithfulSettings()),
     "default": our_coder(CoderSettings(), SearchSettings()),
@@ -61,7 +63,10 @@ class CoderRow:
 def benchmark_coder(
     json_path: JsonRowsOption = None,
     force: ForceOption = False,
-    n_tensors: Annotated[int, count_option("Tensors coded for each row.", "--tensors")] = 3,
+    n_tensors: Annotated[
+        int | None,
+        count_option("Without --checkpoint: tensors coded for each row; default: 3.", "--tensors"),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(metavar="NAME|PATH", help="Measure the posteriors of this model instead."),
@@ -71,8 +76,9 @@ def benchmark_coder(
         typer.Option(help="With --checkpoint: folder of images. Default: the bundled ones."),
     ] = None,
     side: Annotated[
-        int, count_option("With --checkpoint: pixels of a side of each image.", high=512)
-    ] = 64,
+        int | None,
+        count_option("With --checkpoint: pixels of a side of each image; default: 64.", high=512),
+    ] = None,
     quality: Annotated[
         float | None,
         typer.Option(
@@ -92,12 +98,18 @@ def benchmark_coder(
     decoded sample, and the 1,000 dimensions, of 30, 100 and 300 nats together, differ widely in how
     much they hold, as a network's do.
     """
+    of_models = {"--images": images, "--side": side, "--quality": quality, "--beams": n_beams}
+    given = [name for name, value in of_models.items() if value is not None]
+    if given and checkpoint is None:
+        raise UsageError(f"{', '.join(given)}: only with --checkpoint")
+    if n_tensors is not None and checkpoint is not None:
+        raise UsageError("--tensors: not with --checkpoint")
     if json_path is not None:
         check_target(json_path, force=force)
     console = Console(stderr=True)
     if checkpoint is not None:
         found = benchmark_posteriors(
-            checkpoint, images, side, quality, n_beams or (), console.print
+            checkpoint, images, side or _SIDE, quality, n_beams or (), console.print
         )
         show_table(posteriors_table(checkpoint, found))
         write_rows(json_path, found)
@@ -106,7 +118,7 @@ def benchmark_coder(
     for kl_nats in _KL_NATS:
         for name, coder in _CODERS.items():
             with console.status(f"{name} coder, {kl_nats:.0f} nats"):
-                rows.append(_measure(name, coder, kl_nats, n_tensors))
+                rows.append(_measure(name, coder, kl_nats, n_tensors or _N_TENSORS))
             console.print(f"{name} coder, {kl_nats:.0f} nats: done")
     show_table(_table(rows))
     write_rows(json_path, rows)

@@ -71,5 +71,18 @@ def test_a_coder_that_cannot_code_the_posteriors_is_left_out(tmp_path, monkeypat
     assert any("narrower than their priors" in line for line in told)
 
 
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (["--quality", "0", "--beams", "4"], "--quality, --beams: only with --checkpoint"),
+        (["--checkpoint", "rvae-small", "--tensors", "2"], "--tensors: not with --checkpoint"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(options, refusal):
+    result = CliRunner().invoke(benchmark.app, ["coder", *options])
+    assert result.exit_code == 2
+    assert refusal in result.output + str(result.exception)
+
+
 def test_a_command_is_required():
     assert CliRunner().invoke(benchmark.app, []).exit_code != 0
