@@ -161,7 +161,7 @@ def select_best(
     beam, row = _rows_reaching(bound, n_reaching, product, base, quadratic, best_of_group)
     # One more, as what is below the bound is written too, and written over.
     room = 2 * beam.size + 1
-    above, place = np.empty(room, np.float32), np.empty(room, np.int32)
+    above, place = np.empty(room, np.float32), np.empty(room, np.int64)
     n = 0
     for j in range(beam.size):
         b, i = beam[j], row[j]
