@@ -25,9 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irec.datamodules.image_files import read_sources
+from irec.datamodules.image_files import list_images, read_array, read_rgb
 from irec.datamodules.image_store import scaled
 from irec.errors import CheckpointError, DataError, IrecError
+from irec.files import unfinished
 from irec.lightning_modules.lattice_rvae import LatticeRVAEModule, grey
 from irec.lightning_modules.muon import Muon
 from irec.lightning_modules.transform_vae import TransformVAEModule
@@ -51,20 +52,13 @@ class Crops:
     ) -> None:
         """Load the images of a folder or a .npy array at all scales.
 
-        Those of an array are small and of one size: they are used at scale 1, and whole where
-        they are no larger than `side`; a batch has more of them, so that pixels are as many.
+        Those of an array are small and of one size: where their crops are smaller than `side`, a
+        batch has more of them, so that pixels are as many.
+
+        Raises:
+            DataError: An image is absent, damaged, or too small.
         """
-        images = list(read_sources([source]))
-        if source.suffix == ".npy":
-            smallest = min(images[0].shape[:2])
-            scales, side, batch = [1.0], min(side, smallest), batch * max(1, side // smallest) ** 2
-        least = math.ceil(side / min(scales))
-        for number, image in enumerate(images):
-            if min(image.shape[:2]) < least:
-                raise DataError(
-                    f"{source}, image {number}: crops of {side} pixels need images of at least "
-                    f"{least} pixels, since the smallest scale is {min(scales)}"
-                )
+        images = images_of(source, math.ceil(side / min(scales)))
         self.n_images, self.side, self.batch, self.device = len(images), side, batch, device
         self.scales = [
             _in_one_tensor([scaled(image, scale) for image in images], device) for scale in scales
@@ -90,6 +84,21 @@ class Crops:
         return torch.rand(self.batch, *[1] * n_axes, device=self.device) < 0.5
 
 
+def images_of(source: Path, least: int) -> list[np.ndarray]:
+    """Read the images of a folder or a .npy array; both sides must have at least so many pixels."""
+    images = []
+    for name, image in list_images(source):
+        images.append(read_rgb(image) if isinstance(image, Path) else image)
+        height, width = images[-1].shape[:2]
+        if min(height, width) < least:
+            raise DataError(
+                f"{source}: {name} is {height}x{width}; at least {least}x{least} pixels are needed"
+            )
+    if not images:
+        raise DataError(f"{source}: no images")
+    return images
+
+
 def _in_one_tensor(images: Sequence[np.ndarray], device: str) -> tuple[Tensor, Tensor]:
     """Images [n, 3, h, w], each in the upper left corner, and their heights and widths [n, 2]."""
     sizes = torch.tensor([image.shape[:2] for image in images])
@@ -102,10 +111,18 @@ def _in_one_tensor(images: Sequence[np.ndarray], device: str) -> tuple[Tensor, T
 
 
 class Recipe(Protocol):
-    """What a kind of model is trained on."""
+    """What a kind of model is trained on.
+
+    Attributes:
+        scales: Of the images that crops are cut from.
+        stride: Sides of crops are multiples of it.
+        side: Of crops, where nothing else is asked for.
+        module: The model.
+    """
 
     scales: Sequence[float]
     stride: int
+    side: int
     module: LatticeRVAEModule | TransformVAEModule
 
     def draw(self, crops: Sequence[Crops]) -> list[Tensor]:
@@ -130,7 +147,7 @@ class Lossless:
     """
 
     scales = (1.0, 0.5, 0.25)
-    stride = 1
+    stride, side = 1, 96
     grey_share = 0.125
 
     def __init__(self, checkpoint: str) -> None:
@@ -176,7 +193,7 @@ class Lossy:
     """Lambda times distortion, and bits per pixel, at lambdas between the model's; few are grey."""
 
     scales = (1.0, 0.84, 0.7, 0.58)
-    stride = TransformVAE.stride
+    stride, side = TransformVAE.stride, 256
     grey_share = 0.04
 
     def __init__(self, checkpoint: str) -> None:
@@ -296,7 +313,7 @@ class Training:
 def validation_batches(source: Path, stride: int, device: str) -> list[Tensor]:
     """Images, a few of one size together; sides are cut to multiples of the stride."""
     groups: dict[tuple[int, ...], list[np.ndarray]] = {}
-    for image in read_sources([source]):
+    for image in images_of(source, stride):
         height, width = (side // stride * stride for side in image.shape[:2])
         groups.setdefault((height, width), []).append(image[:height, :width])
     return [
@@ -306,8 +323,18 @@ def validation_batches(source: Path, stride: int, device: str) -> list[Tensor]:
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, report, save."""
+def crops_of(source: Path, recipe: Recipe, side: int, batch: int, device: str) -> Crops:
+    """Load a source; images of an array may be smaller than `side` where the model allows it."""
+    if source.suffix != ".npy":
+        return Crops(source, recipe.scales, side, batch, device)
+    smallest = min(read_array(source).shape[1:3])
+    if recipe.stride == 1 and smallest < side:
+        side, batch = smallest, batch * (side // smallest) ** 2
+    return Crops(source, [1.0], side, batch, device)
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; what makes no sense ends the program."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", help="name or folder of the checkpoint to go on from")
     parser.add_argument("sources", nargs="+", type=Path, help="folders and .npy arrays of images")
@@ -316,20 +343,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--batch", type=int, default=24)
-    parser.add_argument("--side", type=int, default=256, help="of crops, in pixels")
+    parser.add_argument(
+        "--side",
+        type=int,
+        help="of crops, in pixels; images need 4 times as many for lattice RVAEs, 1.8 times for "
+        "transform VAEs, since they are scaled down too (default: 96 and 256)",
+    )
     parser.add_argument("--rate", type=float, default=1.5e-3, help="learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True)
     asked = parser.parse_args(arguments)
+    if asked.batch < 2:
+        parser.error(f"--batch {asked.batch}: at least 2 is needed")
+    if not 0.0 < asked.minutes < math.inf:
+        parser.error(f"--minutes {asked.minutes}: a positive number is needed")
+    if asked.output.exists():
+        parser.error(f"{asked.output} exists: name another --output, or remove it")
+    return asked
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, report, save."""
+    asked = parsed(arguments)
     torch.manual_seed(asked.seed)
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
     recipe = recipe_for(asked.checkpoint)
-    if asked.side % recipe.stride:
-        parser.error(f"--side {asked.side}: a multiple of {recipe.stride} is needed")
-    crops = [
-        Crops(source, recipe.scales, asked.side, asked.batch, device) for source in asked.sources
-    ]
+    side = recipe.side if asked.side is None else asked.side
+    if side < 16 or side % recipe.stride:
+        sys.exit(f"--side {side}: 16 or more, and a multiple of {recipe.stride}, is needed")
+    crops = [crops_of(source, recipe, side, asked.batch, device) for source in asked.sources]
     val = {source: validation_batches(source, recipe.stride, device) for source in asked.val}
     began = time.perf_counter()
     training = Training(recipe, crops, asked.rate, device)
@@ -345,6 +388,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return "; ".join(found)
 
     print(f"at first: {report()}", flush=True)
+    # What stands in the way of saving is known before the training.
+    save(training.averaged, asked.output)
     began, n_steps, reported = time.perf_counter(), 0, 0.0
     while (done := (time.perf_counter() - began) / (60.0 * asked.minutes)) < 1.0:
         warm = min(1.0, (n_steps + 1) / WARMUP_STEPS)
@@ -365,7 +410,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def save(module: torch.nn.Module, path: Path) -> None:
     """Write what `irec export` reads; it rounds weights to float16 as here."""
     state = {name: value.half().cpu() for name, value in module.state_dict().items()}
-    torch.save({"hyper_parameters": dict(module.hparams), "state_dict": state}, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished(path) as part:
+        torch.save({"hyper_parameters": dict(module.hparams), "state_dict": state}, part)
 
 
 if __name__ == "__main__":

@@ -84,11 +84,19 @@ def benchmark_posteriors(
         quality: Of a lossy model, 0 to 100.
         n_beams: Hypotheses of searches to measure besides those of efforts.
         report: Called with each coder's name when it is done.
+
+    Raises:
+        InvalidParameterError: The model has no latent tensors.
     """
     codec = make_codec(load_checkpoint(checkpoint))
     pairs: list[tuple[int, Pair]] = []
     for path in image_paths(images or SAMPLES):
         pairs += enumerate(posteriors_of(codec, path, side, quality))
+    if not pairs:
+        raise InvalidParameterError(
+            f"{checkpoint} has no latent tensors, so there is nothing to measure: rvae-small and "
+            "transform-vae-photo have some"
+        )
     rows: list[PosteriorRow] = []
     for name, coder in _coders(codec.profile.coder, n_beams).items():
         try:

@@ -67,8 +67,8 @@ def export(
         typer.Option(
             metavar="SOURCE",
             help="Folder, image file or .npy array of typical images; repeat it for several. On "
-            "patches of them the usual cost of each latent tensor is measured, which keeps file "
-            "headers short. Default: the bundled photographs.",
+            "their patches, of 192x192 pixels at most, the usual cost of each latent tensor is "
+            "measured, which keeps file headers short. Default: the bundled photographs.",
         ),
     ] = None,
     force: Annotated[

@@ -84,5 +84,11 @@ def test_options_that_would_change_nothing_are_refused(options, refusal):
     assert refusal in result.output + str(result.exception)
 
 
+def test_a_model_without_latent_tensors_is_refused():
+    result = CliRunner().invoke(benchmark.app, ["coder", "--checkpoint", "rvae-photo"])
+    assert result.exit_code == 1
+    assert "rvae-photo has no latent tensors" in result.output + str(result.exception)
+
+
 def test_a_command_is_required():
     assert CliRunner().invoke(benchmark.app, []).exit_code != 0
