@@ -8,8 +8,7 @@ For lattice RVAEs (lossless) and transform VAEs (lossy). The networks are small:
 idle most of the time while `irec fit` launches a step's thousands of kernels one by one. A graph
 launches all of them at once. Objective, optimiser and averaged weights are those of `irec fit` in
 bfloat16; learning rates follow the clock: constant for the first half, then falling in a line to
-nothing.
-Without a GPU the same steps run as they are.
+nothing. Without a GPU the same steps run in float32, as they are.
 """
 
 import argparse
@@ -51,9 +50,6 @@ class Crops:
         self, source: Path, scales: Sequence[float], side: int, batch: int, device: str
     ) -> None:
         """Load the images of a folder or a .npy array at all scales.
-
-        Those of an array are small and of one size: where their crops are smaller than `side`, a
-        batch has more of them, so that pixels are as many.
 
         Raises:
             DataError: An image is absent, damaged, or too small.
@@ -324,7 +320,11 @@ def validation_batches(source: Path, stride: int, device: str) -> list[Tensor]:
 
 
 def crops_of(source: Path, recipe: Recipe, side: int, batch: int, device: str) -> Crops:
-    """Load a source; images of an array may be smaller than `side` where the model allows it."""
+    """Load a source; images of an array, used at scale 1, may be smaller than `side`.
+
+    Where the model takes any size, that is; a batch then has more of them, so that pixels are as
+    many.
+    """
     if source.suffix != ".npy":
         return Crops(source, recipe.scales, side, batch, device)
     smallest = min(read_array(source).shape[1:3])

@@ -65,7 +65,9 @@ def benchmark_coder(
     force: ForceOption = False,
     n_tensors: Annotated[
         int | None,
-        count_option("Without --checkpoint: tensors coded for each row; default: 3.", "--tensors"),
+        count_option(
+            f"Without --checkpoint: tensors coded for each row; default: {_N_TENSORS}.", "--tensors"
+        ),
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -77,7 +79,9 @@ def benchmark_coder(
     ] = None,
     side: Annotated[
         int | None,
-        count_option("With --checkpoint: pixels of a side of each image; default: 64.", high=512),
+        count_option(
+            f"With --checkpoint: pixels of a side of each image; default: {_SIDE}.", high=512
+        ),
     ] = None,
     quality: Annotated[
         float | None,

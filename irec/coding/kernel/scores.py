@@ -196,6 +196,15 @@ def _to_steps(
 
 
 @inner()
+def _most_noise(first: int, end: int, scores: Scores) -> np.float32:
+    """Return the most that rounding may do to scores of the beams from `first` to `end`."""
+    most = np.float32(0.0)
+    for b in range(first, end):
+        most = max(most, scores.noise[scores.of_beam[b]])
+    return most
+
+
+@inner()
 def _pull_in_bytes(
     first: int,
     end: int,
@@ -239,11 +248,9 @@ def score_candidates(
         Whether some products are those of bytes.
     """
     n, n_rows = pool_row.size, step.rows.shape[0]
-    may_be_bytes = max_noise > 0.0 and n_rows % ROWS_AT_ONCE == 0
-    # A condition by itself: numba leaves out what it never comes to.
-    if HAS_BYTE_PRODUCTS:  # noqa: SIM102
-        if may_be_bytes:
-            rows_to_bytes(step.rows, deviation, step.row_bytes, step.shift)
+    may_be_bytes = HAS_BYTE_PRODUCTS and max_noise > 0.0 and n_rows % ROWS_AT_ONCE == 0
+    if may_be_bytes:
+        rows_to_bytes(step.rows, deviation, step.row_bytes, step.shift)
     n_moved, some_bytes, some_floats = 0, False, False
     for first in range(0, n, CHUNK):
         end = min(n, first + CHUNK)
@@ -255,17 +262,16 @@ def score_candidates(
         )
         n_before = n_moved
         n_moved = _move_on(first, end, n_moved, is_first, step, block, scores)
-        if HAS_BYTE_PRODUCTS:  # noqa: SIM102
-            if may_be_bytes:
-                _to_steps(n_before, n_moved, deviation, step, block, scores)
-        most_noise = np.float32(0.0)
         for b in range(first, end):
             base[b - first] = scores.lead[b] + scores.own[scores.of_beam[b]]
-            most_noise = max(most_noise, scores.noise[scores.of_beam[b]])
         by_bytes = False
-        if HAS_BYTE_PRODUCTS:  # noqa: SIM102
-            if most_noise <= max_noise:
-                by_bytes = some_bytes = True
+        # A condition by itself: numba leaves out what it never comes to.
+        if HAS_BYTE_PRODUCTS:
+            if may_be_bytes:
+                _to_steps(n_before, n_moved, deviation, step, block, scores)
+                by_bytes = _most_noise(first, end, scores) <= max_noise
+            if by_bytes:
+                some_bytes = True
                 _pull_in_bytes(first, end, pool_row, deviation, block, scores)
                 multiply_bytes(
                     scores.pull_bytes[:n_at_once],
